@@ -1,0 +1,178 @@
+"""What agent.toml says: one box. Read by the relay and by the agent."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from config.load import key, load, named, required, section
+
+BOX_ID = re.compile(r"^[a-z0-9][a-z0-9-]{7,35}$")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+SERIALS = ("/proc/device-tree/serial-number", "/sys/class/dmi/id/product_serial", "/etc/machine-id")
+
+
+def _box_id(value: str) -> str | None:
+    return None if not value or BOX_ID.fullmatch(value) else "must be 8 to 36 small letters, digits and -, or empty"
+
+
+def _url_of(*schemes: str):  # type: ignore[no-untyped-def]  # -> a Check
+    def check(value: str) -> str | None:
+        scheme = urlsplit(value).scheme
+        if scheme not in schemes:
+            return f"must begin with one of {', '.join(s + '://' for s in schemes)}"
+        return None
+
+    return check
+
+
+def _broker(value: str) -> str | None:
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError as error:
+        return f"is not an address: {error}"
+    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or port == 0:
+        return "must be mqtts://HOST:PORT, or mqtt://HOST:PORT on loopback"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class BoxKeys:
+    id: str = key(
+        "", "The box's name, as the cloud knows it. Empty: made from the board's serial number.", check=_box_id
+    )
+    state_dir: str = key("/var/lib/tillwire", "Folder of capture.db (relay) and agent.db (agent).")
+    control: str = key("/run/tillwire/relay.sock", "The socket between relay and agent.")
+
+
+@dataclass(frozen=True, slots=True)
+class Printer:
+    url: str = required(
+        "where the printer is, for example tcp://192.168.1.50:9100, serial:///dev/ttyUSB0?baud=38400 or file:///tmp/out.prn",
+        check=_url_of("tcp", "serial", "file"),
+    )
+    model: str = key("auto", "A file of config/printers/ without its ending, or auto: asked of the printer.")
+
+
+@dataclass(frozen=True, slots=True)
+class Pos:
+    url: str = required(
+        "where the POS comes in, for example tcp://0.0.0.0:9100 or serial:///dev/ttyS0?baud=9600",
+        check=_url_of("tcp", "serial", "file"),
+    )
+    printer: str = key("main", "The [printer.NAME] that prints what this POS sends.")
+    when_gone: str = key(
+        "hold", "While the printer is gone: hold the POS back, or hang up.", one_of=("hold", "hang-up")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    hold_cut_ms: int = key(250, "How long a cut may wait for the job to be on disk, in ms.", low=0, high=5000)
+    quiet_ms: int = key(3000, "A job without a cut ends after this silence, in ms.", low=100, high=60000)
+    send: str = key(
+        "raw",
+        "raw: the reading and the masked raw job; reading: the raw job stays on the box.",
+        one_of=("raw", "reading"),
+    )
+    send_raster: bool = key(True, "Send jobs that are pictures only: what stands in a picture cannot be masked.")
+    keep_days: float = key(7.0, "How long an acknowledged job stays on the box, in days.", low=0, high=365)
+    quota_mb: int = key(2048, "Most that the journal may hold, in MB; then only acknowledged jobs make room.", low=16)
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    broker: str = key(
+        "mqtt://127.0.0.1:1883", "The cloud's MQTT broker: mqtts://HOST:PORT. mqtt:// only on loopback.", check=_broker
+    )
+    insecure: bool = key(False, "Allow mqtt:// to another host. For a test bench, never for a shop.")
+    username: str = key("", "Name at the broker. Empty: the box's id.")
+    password_file: str = key("", "File whose first line is the box's password.")
+    cert_file: str = key("", "Client certificate (PEM), in place of a password.")
+    key_file: str = key("", "Its private key (PEM).")
+    ca_file: str = key("", "Certificates that the broker's must come from (PEM). Empty: the system's.")
+    version: str = key("auto", "MQTT version: auto tries 5, then 3.1.1.", one_of=("auto", "5", "3.1.1"))
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    max_print_age_s: int = key(600, "An order older than this prints only when the cloud says so again, in s.", low=10)
+    unconfirmed: str = key(
+        "ask", "A slip that may or may not be on paper: ask a person, or print one marked copy.", one_of=("ask", "copy")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Alerts:
+    sound: bool = key(True, "Play sounds for new orders and faults.")
+    repeat_s: int = key(20, "An alert sounds again after this time until it is acknowledged, in s.", low=5, high=600)
+    sounds_dir: str = key("", "Folder with the shop's own sounds (new_order.wav, ...). Empty: the shipped ones.")
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    level: str = key("info", "How much is logged.", one_of=("debug", "info", "warning", "error"))
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    box: BoxKeys = section(BoxKeys, "This box.")
+    printer: dict[str, Printer] = named("The printers, each under a name.")
+    pos: dict[str, Pos] = named("The POS links, each under a name.")
+    capture: Capture = section(Capture, "What is captured, and how long it stays.")
+    cloud: Cloud = section(Cloud, "The way to the cloud.")
+    orders: Orders = section(Orders, "Orders that come from the cloud.")
+    alerts: Alerts = section(Alerts, "Sounds.")
+    log: Log = section(Log, "The log.")
+
+    @property
+    def capture_db(self) -> Path:
+        return Path(self.box.state_dir, "capture.db")
+
+    @property
+    def agent_db(self) -> Path:
+        return Path(self.box.state_dir, "agent.db")
+
+
+def load_box(path: str | Path) -> Box:
+    """The box's configuration. Raises ConfigError."""
+    return load(path, Box, _between)
+
+
+def box_id(box: Box) -> str:
+    """The configured id, else one made from the board's serial number: "box-" and 16 hex digits of its hash."""
+    if box.box.id:
+        return box.box.id
+    import hashlib
+
+    for path in SERIALS:
+        try:
+            serial = Path(path).read_text(encoding="ascii", errors="replace").strip(" \0\n")
+        except OSError:
+            continue
+        if serial.strip("0"):
+            return "box-" + hashlib.sha256(serial.encode()).hexdigest()[:16]
+    return "box-" + hashlib.sha256(str(Path(box.box.state_dir).resolve()).encode()).hexdigest()[:16]
+
+
+def _between(box: Box) -> list[str]:
+    problems = []
+    if not box.printer:
+        problems.append("there is no printer: add a section [printer.main] with its url")
+    if not box.pos:
+        problems.append("there is no POS: add a section [pos.till] with its url")
+    for name, pos in box.pos.items():
+        if pos.printer not in box.printer:
+            known = ", ".join(box.printer) or "none"
+            problems.append(f"[pos.{name}] printer = {pos.printer!r}: no such printer; there are: {known}")
+    broker = urlsplit(box.cloud.broker)
+    if broker.scheme == "mqtt" and broker.hostname not in LOOPBACK and not box.cloud.insecure:
+        problems.append(
+            f"[cloud] broker = {box.cloud.broker!r}: mqtt:// is not encrypted; use mqtts://, or insecure = true on a bench"
+        )
+    if bool(box.cloud.cert_file) != bool(box.cloud.key_file):
+        problems.append("[cloud] cert_file and key_file belong together: one of them is empty")
+    return problems

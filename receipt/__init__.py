@@ -1,0 +1,1 @@
+"""What is on paper. Pure: bytes in, values out; no I/O, no clock, no settings, no threads."""

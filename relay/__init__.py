@@ -1,0 +1,1 @@
+"""The print path: between the POS and the printer stand only bytes."""

@@ -1,0 +1,1 @@
+"""What crosses the network between a box and the cloud. Pure: no I/O."""
