@@ -171,7 +171,7 @@ def _between(box: Box) -> list[str]:
     broker = urlsplit(box.cloud.broker)
     if broker.scheme == "mqtt" and broker.hostname not in LOOPBACK and not box.cloud.insecure:
         problems.append(
-            f"[cloud] broker = {box.cloud.broker!r}: mqtt:// is not encrypted; use mqtts://, or insecure = true on a bench"
+            f"[cloud] broker = {box.cloud.broker!r}: mqtt:// is not encrypted: use mqtts://, or insecure = true"
         )
     if bool(box.cloud.cert_file) != bool(box.cloud.key_file):
         problems.append("[cloud] cert_file and key_file belong together: one of them is empty")

@@ -68,7 +68,7 @@ def load(path: str | Path, schema: type[S], also: Callable[[S], list[str]] | Non
     Raises ConfigError, with all problems found, where the file cannot be read or used.
     """
     path = Path(path)
-    hint = f"Correct the file; `tillwire check-config {path}` tells whether it is right. Every key stands in config/*.toml."
+    hint = f"Correct the file; `tillwire check-config {path}` tells whether it is right. config/*.toml lists every key."
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -123,7 +123,7 @@ class _Reader:
         return float(value) if kind is float else value
 
     def _named(self, value: Any, kind: Any, at: tuple[str, ...]) -> dict[str, Any]:
-        out = {}
+        out: dict[str, Any] = {}
         if not isinstance(value, dict):
             self.problems.append(f"{self._where(at)}{at[-1]} = {value!r}: write it as [{at[-1]}.NAME]")
             return out

@@ -191,13 +191,13 @@ class PrintOrder(Message, tag="print"):
     """Print this part of an order. The id of the slip is (order, part, copy_number), never the message's."""
 
     order: str
+    content: OrderContent
     part: str = "main"
     copy_number: int = 1
     copies: int = 1
     printer: str = ""  # empty: the box's first
     attempt: int = 1
     max_age_s: int = 600
-    content: OrderContent
 
 
 class CancelOrder(Message, tag="cancel"):
@@ -329,7 +329,8 @@ _reading = msgspec.msgpack.Decoder(Reading)
 
 def new(kind: type[M], /, **fields: Any) -> M:
     """A message with its envelope filled in."""
-    return kind(**{"v": VERSION, "id": uuid7(), "at": now_ms()} | fields)
+    envelope: dict[str, Any] = {"v": VERSION, "id": uuid7(), "at": now_ms()}
+    return kind(**envelope | fields)
 
 
 def encode(message: Message) -> bytes:
