@@ -1,0 +1,40 @@
+"""make bench [ARGS="relay forward --quick"]: run the benches, or those named.
+
+relay     latency, status round trip, throughput, exactness beside socat, idle cost      bench/relay.py
+forward   receipts from the till to the cloud's table, with kill -9 in between           bench/forward.py
+reading   accuracy of what is read, and its speed                                        bench/reading.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import platform
+from pathlib import Path
+
+PARTS = ("relay", "forward", "reading")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="*", help="of: " + ", ".join(PARTS))
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: to see that it runs")
+    args = parser.parse_args()
+    if wrong := set(args.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(wrong))}")
+    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    failed = 0
+    for part in args.parts or PARTS:
+        if not (Path(__file__).parent / f"{part}.py").exists():
+            print(f"\n## {part}: not yet")
+            continue
+        print(f"\n## {part}", flush=True)
+        failed |= importlib.import_module(f"bench.{part}").main(quick=args.quick) or 0
+    return failed
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

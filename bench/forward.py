@@ -1,0 +1,85 @@
+"""Receipts from the till to the cloud's table: how fast, and what kill -9 of each process loses or doubles.
+
+The harness is the till and the printer. A receipt counts as accepted when the printer saw its cut.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from bench import harness
+from tests.simulators.system import BIN, BOX, MERCHANT, PASSWORD, USER
+
+AGENT = f"""\
+[box]
+id = "{BOX}"
+state_dir = "$dir/box"
+control = "$dir/relay.sock"
+[printer.main]
+url = "tcp://127.0.0.1:$port1"
+[pos.till]
+url = "tcp://127.0.0.1:$port2"
+[capture]
+keep_days = 0
+[cloud]
+broker = "mqtt://127.0.0.1:$port3"
+password_file = "$dir/password"
+[alerts]
+sound = false
+"""
+CLOUD = """\
+[web]
+listen = "127.0.0.1:$port4"
+[broker]
+url = "mqtt://127.0.0.1:$port3"
+[store]
+url = "sqlite://$dir/cloud/cloud.db"
+"""
+BROKER = """\
+server_name: bench
+listen: "127.0.0.1:$port5"
+max_payload: 8MB
+jetstream { store_dir: "$dir/nats", max_mem: 128MB, max_file: 2GB }
+mqtt { listen: "127.0.0.1:$port3", ack_wait: "5s", max_ack_pending: 1000 }
+"""
+START_CLOUD = f"""\
+[ -e $dir/password ] || {{
+  mkdir -p $dir/cloud $dir/box
+  echo '{PASSWORD}' | {BIN}/tillwire-cloud --config $dir/cloud.toml merchant add '{MERCHANT}' --user {USER} --password-stdin
+  {BIN}/tillwire-cloud --config $dir/cloud.toml box add '{MERCHANT}' {BOX} | tail -n 1 > $dir/password
+}}
+exec {BIN}/tillwire-cloud --config $dir/cloud.toml all
+"""
+SPEC = {
+    "name": "tillwire",
+    "feed": "pos:127.0.0.1:$port2",
+    "watch": "sqlite:$dir/cloud/cloud.db?SELECT raw FROM receipts",
+    "processes": {
+        "broker": {"command": f"{BIN}/nats-server -c $dir/nats.conf", "files": {"nats.conf": BROKER}, "settle": 0.5},
+        "cloud": {
+            "command": "sh $dir/cloud.sh",
+            "files": {"cloud.toml": CLOUD, "cloud.sh": START_CLOUD.replace("$dir", "${dir}")},
+            "settle": 8.0,
+        },
+        "relay": {
+            "command": f"{BIN}/tillwire-relay --config $dir/agent.toml",
+            "files": {"agent.toml": AGENT},
+            "settle": 0.7,
+        },
+        "agent": {"command": f"{BIN}/tillwire-agent --config $dir/agent.toml", "settle": 1.5},
+    },
+}
+
+
+def main(quick: bool = False) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        specs = harness.write(Path(folder, "agents.json"), [SPEC])
+        speed = harness.run(
+            "forward_bench.py", specs, "--victims", "none", "--trials", "1" if quick else "3", "-n", "500"
+        )
+        kills = harness.run(
+            "forward_bench.py", specs, "--victims", "relay,agent,cloud,broker", "--trials", "1" if quick else "20",
+            "-n", "150", "--rate", "100", "--quiet", "8",
+        )  # fmt: skip
+        return speed | kills
