@@ -335,7 +335,11 @@ def new(kind: type[M], /, **fields: Any) -> M:
 
 def encode(message: Message) -> bytes:
     """-> the payload to publish."""
-    body = _encoder.encode(message)
+    return pack(_encoder.encode(message))
+
+
+def pack(body: bytes) -> bytes:
+    """A message's MessagePack -> the payload to publish; what `unpack` undoes."""
     if len(body) > DEFLATE_ABOVE:
         packer = zlib.compressobj(6, zlib.DEFLATED, -15)
         packed = packer.compress(body) + packer.flush()
