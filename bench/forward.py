@@ -46,20 +46,21 @@ mqtt { listen: "127.0.0.1:$port3", ack_wait: "5s", max_ack_pending: 1000 }
 START_CLOUD = f"""\
 [ -e $dir/password ] || {{
   mkdir -p $dir/cloud $dir/box
-  echo '{PASSWORD}' | {BIN}/tillwire-cloud --config $dir/cloud.toml merchant add '{MERCHANT}' --user {USER} --password-stdin
-  {BIN}/tillwire-cloud --config $dir/cloud.toml box add '{MERCHANT}' {BOX} | tail -n 1 > $dir/password
+  cloud="{BIN}/tillwire-cloud --config $dir/cloud.toml"
+  echo '{PASSWORD}' | $cloud merchant add '{MERCHANT}' --user {USER} --password-stdin
+  $cloud box add '{MERCHANT}' {BOX} | tail -n 1 > $dir/password
 }}
 exec {BIN}/tillwire-cloud --config $dir/cloud.toml all
 """
 SPEC = {
     "name": "tillwire",
     "feed": "pos:127.0.0.1:$port2",
-    "watch": "sqlite:$dir/cloud/cloud.db?SELECT raw FROM receipts",
+    "watch": "sqlite:$dir/cloud/cloud.db?SELECT raw FROM papers",
     "processes": {
         "broker": {"command": f"{BIN}/nats-server -c $dir/nats.conf", "files": {"nats.conf": BROKER}, "settle": 0.5},
         "cloud": {
             "command": "sh $dir/cloud.sh",
-            "files": {"cloud.toml": CLOUD, "cloud.sh": START_CLOUD.replace("$dir", "${dir}")},
+            "files": {"cloud.toml": CLOUD, "cloud.sh": START_CLOUD},
             "settle": 8.0,
         },
         "relay": {
