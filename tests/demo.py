@@ -1,0 +1,375 @@
+"""make demo: the whole system on this machine, live in the terminal.
+
+A simulated till prints through TCP and through a serial line onto one simulated printer; a box (relay and agent) stands
+between; the cloud stores, acknowledges, and sends orders. What is shown is read from the real doors and databases.
+
+--seconds N     run that long; exit 0 only if every receipt that was printed was stored, acknowledged and released, and
+                every order from a table is on paper
+--no-till       no simulated till (make run): print to the address it shows, from a real one
+--printer URL   a real printer in place of the simulated one: tcp://192.168.1.50:9100, serial:///dev/ttyUSB0?baud=38400
+--plain         one line per fact, no live view
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import itertools
+import random
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.simulators.printer import SimulatedPrinter
+from tests.simulators.system import PASSWORD, USER, System, free_port, until
+from tests.simulators.till import Printed, SerialTill, TcpTill, connect, receipt
+
+STEPS = ("paper", "safe", "acked", "gone")
+WORDS = {"paper": "on paper", "safe": "safe", "acked": "acknowledged", "gone": "gone"}
+MENU = (
+    ("Flat white", 340),
+    ("Carrot cake", 450),
+    ("Ham & cheese toastie", 695),
+    ("牛肉拉面", 2800),
+    ("Apfelkuchen", 310),
+)
+
+
+@dataclass
+class Slip:
+    """A receipt of the till, or an order, and how far it has come."""
+
+    label: str
+    detail: str
+    via: str
+    began: float
+    digest: bytes = b""
+    reached: dict[str, float] = field(default_factory=dict)  # step -> seconds after the start
+    state: str = ""
+    proof: str = ""
+
+
+class Demo:
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.folder = Path(tempfile.mkdtemp(prefix="tillwire-demo-"))
+        self.receipts: dict[bytes, Slip] = {}
+        self.orders: dict[str, Slip] = {}
+        self.recent: deque[Slip] = deque(maxlen=14)
+        self.stop = threading.Event()
+        self.trouble: list[str] = []
+        self.printer = None if args.printer else SimulatedPrinter()
+        self.tcp_url = f"tcp://{args.listen}:{_port(9100)}"
+        pos = {"till": args.pos or self.tcp_url}
+        self.serial: SerialTill | None = None
+        if not args.no_till:
+            self.serial = SerialTill(f"serial://{self.folder}/till-tty")
+            pos["kiosk"] = f"serial://{self.serial.path}?baud=38400"
+        self.system = System(
+            self.folder / "system",
+            printers={"main": args.printer or self.printer.url},
+            pos=pos,
+            box={"alerts": {"sound": True}, "capture": {"keep_days": 0, "quiet_ms": 1500}},
+        )
+
+    # ---- the shop's side
+
+    def print_receipts(self, till: TcpTill | SerialTill, via: str, numbers: itertools.count[int], pace: float) -> None:
+        rng = random.Random(via)
+        while not self.stop.wait(rng.uniform(0.6, 1.4) * pace):
+            sent = receipt(next(numbers), rng)
+            self.note(sent, via)
+            try:
+                till.send(sent.raw)
+                if rng.random() < 0.3:
+                    till.ask(b"\x10\x04\x01")
+            except OSError as error:
+                self.trouble.append(f"the till on {via} could not print: {error}")
+                return
+
+    def note(self, sent: Printed, via: str) -> None:
+        total = sent.shop.money(sent.total)
+        slip = Slip(f"{sent.shop.name} {sent.number}", total, via, time.monotonic(), hashlib.sha256(sent.raw).digest())
+        self.receipts[slip.digest] = slip
+        self.recent.append(slip)
+
+    def place_orders(self) -> None:
+        rng = random.Random(3)
+        for n in itertools.count(1):
+            if self.stop.wait(2.0 if n == 1 else 6.0):
+                return
+            table = n % 4 != 0
+            chosen = rng.sample(MENU, 2)
+            body: dict[str, Any] = {
+                "kind": "dine_in" if table else "takeaway",
+                "items": [{"name": name, "quantity": rng.randint(1, 2), "unit_price": price} for name, price in chosen],
+                "total": None,
+                "note": rng.choice(("", "", "no sugar", "quick, please")),
+            }
+            body |= {"table": str(rng.randint(1, 20))} if table else {"table": "", "customer": {"name": "Lin"}}
+            try:
+                order = self.system.order(**body)
+            except (OSError, RuntimeError) as error:
+                self.trouble.append(f"an order was refused: {error}")
+                continue
+            where = f"table {body['table']}" if table else "takeaway"
+            self.orders[order] = Slip(where, ", ".join(name for name, _ in chosen), "API", time.monotonic())
+
+    # ---- what is true
+
+    def look(self) -> None:
+        """Ask the databases and the cloud how far everything has come."""
+        now = time.monotonic()
+        journal = {
+            bytes(r[0]): (r[1] is not None, r[2] is not None)
+            for r in self.system.query(self.system.capture_db, JOURNAL)
+        }
+        stored = {bytes(r[0]) for r in self.system.query(self.system.cloud_db, "SELECT sha256 FROM jobs")}
+        paper = self.printer.received if self.printer else b""
+        for digest, slip in self.receipts.items():
+            if "gone" in slip.reached:
+                continue
+            acked, held = journal.get(digest, (False, True))
+            facts = {
+                "paper": digest in journal and (not self.printer or slip.label[-6:].encode() in paper),
+                "safe": digest in journal,
+                "acked": acked and digest in stored,
+                "gone": acked and not held and digest in stored,
+            }
+            for step, true in facts.items():
+                if true:
+                    slip.reached.setdefault(step, now - slip.began)
+        for order, slip in self.orders.items():
+            if slip.state not in ("printed", "review", "failed", "unconfirmed"):
+                answer = self.system.order_state(order)
+                slip.state, slip.proof = answer.get("state", "?"), answer.get("proof", "")
+                if slip.state == "printed":
+                    slip.reached["paper"] = now - slip.began
+
+    def unfinished(self) -> list[str]:
+        left = [
+            f"receipt {slip.label}: not {WORDS[step]}"
+            for slip in self.receipts.values()
+            for step in STEPS
+            if step not in slip.reached
+        ]
+        left += [
+            f"order for {slip.label}: {slip.state or 'submitted'}"
+            for slip in self.orders.values()
+            if slip.state not in ("printed", "review")
+        ]
+        return left
+
+    # ---- run
+
+    def run(self) -> int:
+        say = print
+        say("Tillwire demo: starting the cloud, its broker and a box ...", flush=True)
+        began = time.monotonic()
+        try:
+            self.system.set_up()
+            self.system.start()
+            say(f"Up after {time.monotonic() - began:.1f} s. Everything is in {self.folder} until this ends.")
+            say(f"Console: {self.system.url}   name: {USER}   password: {PASSWORD}")
+            threads = self.start_threads()
+            view = _Plain(self) if self.args.plain or not sys.stdout.isatty() else _Live(self)
+            end = time.monotonic() + self.args.seconds if self.args.seconds else float("inf")
+            with view:
+                while time.monotonic() < end:
+                    self.look()
+                    view.show()
+                    time.sleep(0.2)
+                self.stop.set()
+                for thread in threads:
+                    thread.join(10)
+                try:
+                    until(lambda: self.look() or view.show() or not self.unfinished(), 20, "everything finished")
+                except TimeoutError:
+                    pass
+        except KeyboardInterrupt:
+            self.stop.set()
+        finally:
+            self.close()
+        return self.verdict()
+
+    def start_threads(self) -> list[threading.Thread]:
+        if self.args.no_till:
+            say = f"Print to {self.args.pos or self.tcp_url}; paper is shown here."
+            print(say if self.printer else say.split(";")[0] + f"; it comes out of {self.args.printer}.")
+            return []
+        numbers = itertools.count(1)
+        till = connect(self.tcp_url)
+        jobs = [
+            (self.print_receipts, (till, "TCP", numbers, 1.2)),
+            (self.print_receipts, (self.serial, "serial", numbers, 2.0)),
+            (self.place_orders, ()),
+        ]
+        threads = [threading.Thread(target=target, args=args, daemon=True) for target, args in jobs]
+        for thread in threads:
+            thread.start()
+        return threads
+
+    def close(self) -> None:
+        self.stop.set()
+        self.system.close(keep=True)
+        if self.printer:
+            self.printer.close()
+        if self.serial:
+            self.serial.close()
+
+    def verdict(self) -> int:
+        counts = {step: sum(step in slip.reached for slip in self.receipts.values()) for step in STEPS}
+        print(f"{len(self.receipts)} receipts: " + ", ".join(f"{n} {WORDS[step]}" for step, n in counts.items()) + ".")
+        printed = [slip for slip in self.orders.values() if slip.state == "printed"]
+        waiting = sum(slip.state == "review" for slip in self.orders.values())
+        print(f"{len(self.orders)} orders: {len(printed)} printed with proof, {waiting} waiting for a person's yes.")
+        problems = self.trouble + (self.unfinished() if self.args.seconds else [])
+        for problem in problems[:20]:
+            print("  !", problem)
+        if problems:
+            print(f"The logs are in {self.folder / 'system'}.")
+            return 1
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return 0
+
+
+# hash, when it was released, whether its bytes are still there
+JOURNAL = """
+SELECT sha256, acked_ran, (SELECT 1 FROM pieces WHERE pieces.id BETWEEN capture * 128 AND capture * 128 + 127)
+FROM jobs
+"""
+
+
+class _Plain:
+    """One line per fact."""
+
+    def __init__(self, demo: Demo) -> None:
+        self.demo, self.told = demo, set()
+
+    def __enter__(self) -> _Plain:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self) -> None:
+        for digest, slip in list(self.demo.receipts.items()):
+            for step, seconds in list(slip.reached.items()):
+                if (digest, step) not in self.told:
+                    self.told.add((digest, step))
+                    print(f"receipt {slip.label} ({slip.via}): {WORDS[step]} after {seconds * 1000:.0f} ms", flush=True)
+        for order, slip in list(self.demo.orders.items()):
+            if slip.state and (order, slip.state) not in self.told:
+                self.told.add((order, slip.state))
+                print(f"order for {slip.label}: {slip.state} {slip.proof}".rstrip(), flush=True)
+
+
+class _Live:
+    """A picture of the two flows, drawn anew five times a second."""
+
+    def __init__(self, demo: Demo) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self.demo = demo
+        self.live = Live(self.picture(), console=Console(), refresh_per_second=5, screen=False)
+
+    def __enter__(self) -> _Live:
+        self.live.__enter__()
+        return self
+
+    def __exit__(self, *args: Any) -> None:
+        self.live.__exit__(*args)
+
+    def show(self) -> None:
+        self.live.update(self.picture())
+
+    def picture(self) -> Any:
+        from rich.columns import Columns
+        from rich.console import Group
+        from rich.panel import Panel
+        from rich.table import Table
+        from rich.text import Text
+
+        demo = self.demo
+        table = Table(
+            expand=True, border_style="dim", title="till → printer, and what is remembered", title_justify="left"
+        )
+        for name in ("receipt", "total", "by", *WORDS.values()):
+            table.add_column(name, justify="right" if name == "total" else "left", no_wrap=True)
+        for slip in list(demo.recent):
+            steps = [
+                Text(f"✔ {slip.reached[s] * 1000:.0f} ms", style="green")
+                if s in slip.reached
+                else Text("·", style="dim")
+                for s in STEPS
+            ]
+            table.add_row(slip.label, slip.detail, slip.via, *steps)
+        orders = Table(
+            expand=True, border_style="dim", title="orders → alert → paper, with proof", title_justify="left"
+        )
+        for name in ("order", "what", "state", "proof"):
+            orders.add_column(name, no_wrap=True)
+        for slip in list(demo.orders.values())[-6:]:
+            style = {"printed": "green", "review": "yellow"}.get(slip.state, "cyan")
+            hint = " (accept it on the page)" if slip.state == "review" else ""
+            orders.add_row(slip.label, slip.detail, Text(slip.state + hint, style=style), slip.proof)
+        done = sum("gone" in slip.reached for slip in demo.receipts.values())
+        foot = Text.assemble(
+            ("console ", "dim"), (demo.system.url, "bold"), ("  name ", "dim"), USER, ("  password ", "dim"), PASSWORD,
+            ("    receipts ", "dim"), f"{len(demo.receipts)}", (" through and gone ", "dim"), f"{done}",
+        )  # fmt: skip
+        paper = Panel("\n".join(self.paper()), title="paper", width=50, border_style="dim")
+        side = Columns([paper], expand=False)
+        layout = Table.grid(expand=True, padding=(0, 1))
+        layout.add_column(ratio=1)
+        layout.add_column(width=50)
+        layout.add_row(Group(table, orders), side)
+        return Group(layout, foot, *(Text(f"! {t}", style="red") for t in demo.trouble[-3:]))
+
+    def paper(self) -> list[str]:
+        """The last lines that came out of the simulated printer."""
+        if not self.demo.printer:
+            return ["(a real printer has it)"]
+        from receipt import read
+
+        tail = self.demo.printer.received[-2500:]
+        start = tail.find(b"\x1b@")
+        lines = [line.text for line in read(tail[max(start, 0) :]).lines]
+        return [line[:46] for line in lines][-34:]
+
+
+def _port(wanted: int) -> int:
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(("127.0.0.1", wanted))
+        except OSError:
+            return free_port()
+    return wanted
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=0)
+    parser.add_argument("--plain", action="store_true")
+    parser.add_argument("--no-till", action="store_true")
+    parser.add_argument("--printer", default="")
+    parser.add_argument("--pos", default="", help="where a real POS comes in, in place of TCP: serial:///dev/ttyUSB0")
+    parser.add_argument("--listen", default="127.0.0.1", help="address for TCP; 0.0.0.0 lets the shop's network in")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    return Demo(parser.parse_args()).run()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
