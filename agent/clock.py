@@ -1,0 +1,49 @@
+"""The box's clocks: which boot, how long since, and what the wall clock says and is worth.
+
+Ages and waiting times are always monotonic; the wall clock is only told, with its trust, never believed for an expiry.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from pathlib import Path
+
+from wire.messages import Clock, Trust
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+SYNCED = Path("/run/systemd/timesync/synchronized")  # made by systemd-timesyncd at its first sync of a boot
+RTC = Path("/sys/class/rtc/rtc0")
+
+
+@functools.cache
+def boot() -> str:
+    """The kernel's boot id, "" where there is none."""
+    try:
+        return BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def mono_ms() -> int:
+    """Milliseconds since boot; they go on while the box sleeps."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+
+
+def wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def trust() -> Trust:
+    if SYNCED.exists():
+        return Trust.NTP
+    return Trust.RTC if RTC.exists() else Trust.NONE
+
+
+def now() -> Clock:
+    return Clock(boot=boot(), mono_ms=mono_ms(), wall_ms=wall_ms(), trust=trust())
+
+
+def age_s(of_boot: str, of_mono_ms: int) -> float | None:
+    """Seconds since a moment of this boot; None when it was in another one, so that nobody knows."""
+    return (mono_ms() - of_mono_ms) / 1000 if of_boot == boot() else None

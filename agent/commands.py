@@ -1,0 +1,116 @@
+"""What the cloud may ask of a box: one function for each command; its result is kept until acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from agent.alerts import Alerts
+from agent.door import Door, Refused, RelayGone
+from agent.mqtt import Incoming, Mqtt
+from agent.player import SilentError
+from agent.reading import Reading
+from agent.store import DiskBad, Store, get_meta, set_aside, set_meta
+from agent.uplink import Uplink
+from wire import messages
+from wire.messages import BadMessage, Command, Result
+
+log = logging.getLogger("tillwire.agent")
+
+Answer = tuple[str, dict[str, Any]]
+REMEMBERED = 200  # ids of commands that were done: the broker may bring one twice
+
+
+class Failed(Exception):
+    """A command could not be done; the text is for a person."""
+
+
+class Commands:
+    def __init__(self, store: Store, door: Door, mqtt: Mqtt, uplink: Uplink, reading: Reading, alerts: Alerts) -> None:
+        self.store, self.door, self.uplink, self.reading, self.alerts = store, door, uplink, reading, alerts
+        self._todo: asyncio.Queue[Incoming] = asyncio.Queue()
+        self._known: dict[str, Callable[[dict[str, Any]], Awaitable[Answer]]] = {
+            "play_sound": self._play_sound,
+            "acknowledge": self._acknowledge,
+            "identify": self._identify,
+            "reread": self._reread,
+            "new_epoch": self._new_epoch,
+        }
+        mqtt.on_message["commands"] = self._todo.put_nowait
+
+    async def run(self) -> None:
+        while True:
+            incoming = await self._todo.get()
+            try:
+                await self._one(incoming)
+            except DiskBad as error:  # not acknowledged: it comes again
+                log.error("command waits: %s", error)
+
+    async def _one(self, incoming: Incoming) -> None:
+        try:
+            command: Command = messages.decode("commands", incoming.payload, incoming.topic)
+        except BadMessage as error:
+            log.error("message set aside: %s", error)
+            problem = error.problem
+            await self.store.run(lambda c: set_aside(c, incoming.topic, problem, incoming.payload))
+            incoming.done()
+            return
+        done = (await self.store.run(lambda c: get_meta(c, "commands"))).split()
+        if command.id not in done:
+            result = await self._do(command)
+            log.info("command=%s id=%s ok=%s %s", command.name, command.id, result.ok, result.text)
+            await self.uplink.report(result, "results")
+            kept = " ".join([*done[-REMEMBERED:], command.id])
+            await self.store.run(lambda c: set_meta(c, "commands", kept))
+        incoming.done()
+
+    async def _do(self, command: Command) -> Result:
+        do = self._known.get(command.name)
+        new = functools.partial(messages.new, Result, command=command.id)
+        if do is None:
+            return new(ok=False, text=f"this box knows no command {command.name!r}: {', '.join(self._known)}")
+        try:
+            text, data = await do(command.args)
+        except (Failed, SilentError) as error:
+            return new(ok=False, text=str(error))
+        except Refused as error:
+            return new(ok=False, text=f"the relay refused: {error}")
+        except RelayGone as error:
+            return new(ok=False, text=f"the relay is away: {error}")
+        return new(ok=True, text=text, data=data)
+
+    async def _play_sound(self, args: dict[str, Any]) -> Answer:
+        way = await self.alerts.player.play(str(args.get("sound") or "test"))
+        return f"played by {way}", {"way": way}
+
+    async def _acknowledge(self, args: dict[str, Any]) -> Answer:
+        count = self.alerts.acknowledge(str(args.get("alert") or ""))
+        return f"{count} alerts fell silent", {"count": count}
+
+    async def _identify(self, args: dict[str, Any]) -> Answer:
+        """Make the box be noticed: its sound, and the printer's buzzer."""
+        buzzed = True
+        try:
+            await self.door.ask("buzz", printer=str(args.get("printer") or ""))
+        except (Refused, RelayGone):
+            buzzed = False
+        way = await self.alerts.player.play("test")
+        return f"played by {way}", {"way": way, "buzzed": buzzed}
+
+    async def _reread(self, args: dict[str, Any]) -> Answer:
+        """Send jobs again that the relay still keeps: {epoch, first, last}."""
+        try:
+            epoch, first, last = str(args["epoch"]), int(args["first"]), int(args["last"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise Failed(f"reread needs epoch, first and last: {error!r} is wrong") from error
+        if not 0 < first <= last < first + 10_000:
+            raise Failed(f"reread {first}..{last}: give 1 to 10,000 seqs")
+        self.reading.want([(epoch, seq) for seq in range(first, last + 1)])
+        return f"{last - first + 1} jobs asked of the relay", {}
+
+    async def _new_epoch(self, _args: dict[str, Any]) -> Answer:
+        answer = await self.door.ask("new_epoch")
+        return f"epoch {answer.get('epoch')}", {"epoch": str(answer.get("epoch"))}

@@ -1,0 +1,140 @@
+"""Put the agent together, start its parts in order, stop them in the reverse one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import threading
+
+from agent.alerts import Alerts
+from agent.commands import Commands
+from agent.door import Door, Refused, RelayGone
+from agent.health import Health
+from agent.mqtt import Mqtt
+from agent.orders import Orders
+from agent.player import Player
+from agent.reading import Reader, Reading
+from agent.store import DiskBad, SchemaOld, Store, get_meta, set_meta
+from agent.supervise import Backoff, Supervisor, notify
+from agent.uplink import Uplink
+from config.box import Box, box_id
+
+log = logging.getLogger("tillwire.agent")
+
+
+class Agent:
+    """Every part of the agent, knowing those it needs; nothing runs before `run`."""
+
+    def __init__(self, box: Box) -> None:
+        self.box, self.name = box, box_id(box)
+        self.supervisor = Supervisor()
+        self.store = Store(box.agent_db)
+        self.door = Door(box.box.control)
+        self.player = Player(box.alerts, self._buzz)
+        self.alerts = Alerts(box.alerts, self.store, self.player)
+        self.mqtt = Mqtt(box.cloud, self.name, self._will)
+        self.uplink = Uplink(self.mqtt, self.store, self.door)
+        self.reader = Reader()
+        self.reading = Reading(box.capture, self.door, self.store, self.reader, self.uplink.due)
+        self.uplink.reading = self.reading
+        self.orders = Orders(box, self.store, self.door, self.mqtt, self.uplink, self.alerts)
+        self.commands = Commands(self.store, self.door, self.mqtt, self.uplink, self.reading, self.alerts)
+        self.health = Health(
+            box, self.name, self.store, self.door, self.mqtt, self.uplink, self.reading, self.orders, self.alerts,
+            self.supervisor,
+        )  # fmt: skip
+
+    async def run(self) -> None:
+        """Until SIGTERM or SIGINT."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        opening = asyncio.create_task(self._open_store(), name="open-store")
+        ending = asyncio.create_task(stop.wait(), name="stop")
+        await asyncio.wait({opening, ending}, return_when=asyncio.FIRST_COMPLETED)
+        if not opening.done():
+            opening.cancel()
+            return
+        opening.result()
+        await self.alerts.load()
+        if self.box.cloud.version == "auto":
+            self.mqtt.version = await self.store.run(lambda c: get_meta(c, "mqtt_version", "auto"))
+            self.mqtt.on_state.append(self._remember_version)
+        start = self.supervisor.start
+        start("reader", self.reader.start)
+        start("uplink", self.uplink.run)
+        start("reading", self.reading.run)
+        start("orders", self.orders.run)
+        start("alerts", self.alerts.run)
+        start("commands", self.commands.run)
+        start("door", self.door.run)
+        start("mqtt", self.mqtt.run)
+        start("health", self.health.run)
+        start("look", self.health.look)
+        log.info("box=%s agent ready broker=%s relay=%s", self.name, self.box.cloud.broker, self.box.box.control)
+        notify("READY=1")
+        threading.Thread(target=_load_encoder, name="load-encoder", daemon=True).start()
+        await stop.wait()
+        notify("STOPPING=1")
+        log.info("box=%s agent stops", self.name)
+        await self.health.say_offline()
+        await self.supervisor.stop()
+        await self.reader.stop()
+        await self.player.stop()
+        await self.store.close()
+
+    async def _open_store(self) -> None:
+        """Without agent.db nothing can be promised: wait for the disk, loudly. The till prints meanwhile."""
+        backoff = Backoff(1.0, 30.0)
+        while True:
+            try:
+                await self.store.open()
+                return
+            except DiskBad as error:
+                log.error("%s; the relay goes on capturing; tried again", error)
+                notify(f"STATUS={error}")
+            except SchemaOld as error:
+                log.warning("%s: running tillwire migrate", error)
+                if not await _migrate(self.store):
+                    log.error("tillwire migrate did not help: %s", error)
+            await backoff.wait()
+
+    def _remember_version(self, connected: bool) -> None:
+        if connected and self.mqtt.version != "auto":
+            version = self.mqtt.version
+            task = asyncio.create_task(self.store.run(lambda c: set_meta(c, "mqtt_version", version)))
+            task.add_done_callback(lambda t: t.cancelled() or t.exception())
+
+    async def _buzz(self) -> bool:
+        """The printer's buzzer, as the last way to be heard."""
+        for name in self.box.printer:
+            try:
+                await self.door.ask("buzz", printer=name)
+                return True
+            except (RelayGone, Refused) as error:
+                log.info("printer=%s did not buzz: %s", name, error)
+        return False
+
+    def _will(self) -> bytes:
+        return self.health.will()
+
+
+async def _migrate(store: Store) -> bool:
+    import sys
+
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "agent.cli", "migrate", "--agent-db", str(store.path)
+    )
+    return await child.wait() == 0
+
+
+def _load_encoder() -> None:
+    """python-escpos takes a third of a second: paid now, not by the first order."""
+    try:
+        from receipt import slip
+
+        slip.prepare()
+    except ImportError as error:
+        log.error("orders cannot be printed: python-escpos is not to be had: %s", error)

@@ -1,0 +1,206 @@
+"""What the box knows of itself: its status message, each minute and at each change, and what follows: alerts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from typing import Any
+
+from agent import clock, outbox
+from agent.alerts import Alerts
+from agent.door import Door, Refused, RelayGone
+from agent.mqtt import Mqtt, Offline
+from agent.orders import Orders, trouble
+from agent.reading import Reading
+from agent.store import DiskBad, Store
+from agent.supervise import Supervisor, notify, watchdog_s
+from agent.uplink import Uplink
+from config.box import Box
+from wire import messages
+from wire.messages import PrinterState, Status
+
+log = logging.getLogger("tillwire.agent")
+
+EVERY_S = 60.0
+SOONEST_S = 1.0  # between two status messages
+OFFLINE_S = 300.0
+NO_ACK_S = 300.0
+RELAY_GONE_S = 10.0
+LOOK_S = 5.0
+
+
+class Health:
+    def __init__(
+        self, box: Box, name: str, store: Store, door: Door, mqtt: Mqtt, uplink: Uplink, reading: Reading,
+        orders: Orders, alerts: Alerts, supervisor: Supervisor,
+    ) -> None:  # fmt: skip
+        self.box, self.name, self.store, self.door, self.mqtt = box, name, store, door, mqtt
+        self.uplink, self.reading, self.orders, self.alerts, self.supervisor = (
+            uplink,
+            reading,
+            orders,
+            alerts,
+            supervisor,
+        )
+        self.version = _version()
+        self._changed = asyncio.Event()
+        self._last_seq = 0
+        self._away: dict[str, float] = {}  # what is away -> since when (loop time)
+        for event in ("printer", "pos"):
+            door.listen(event, lambda _event: self._changed.set())
+        door.listen("captured", self._captured)
+        door.on_open.append(lambda hello: self._opened(hello))
+        door.on_close.append(self._changed.set)
+        alerts.on_change.append(self._changed.set)
+        mqtt.on_state.append(lambda up: self._changed.set() if up else None)
+
+    def will(self) -> bytes:
+        """What the broker says of this box when it is cut off."""
+        return messages.encode(messages.new(Status, online=False, version=self.version, boot=clock.boot()))
+
+    async def status(self, online: bool = True) -> Status:
+        relay: dict[str, Any] = {}
+        if self.door.opened.is_set():
+            with contextlib.suppress(RelayGone, Refused):
+                relay = await self.door.ask("status")
+        epoch = str(self.door.hello.get("epoch") or "")
+        held = outbox.Backlog(0, None, 0)
+        with contextlib.suppress(DiskBad):
+            held = await self.store.run(lambda c: outbox.backlog(c, epoch))
+        return messages.new(
+            Status,
+            online=online,
+            version=self.version,
+            boot=clock.boot(),
+            epoch=epoch,
+            first_unacked=held.first_seq,
+            last_seq=max(self._last_seq, int(self.door.hello.get("last_seq") or 0)),
+            backlog=held.jobs,
+            printers=[
+                _printer(name, values) for name, values in (relay.get("printers") or self.orders.printers).items()
+            ],
+            counters=self.counters(relay.get("counters") or {}),
+            disk_free=_disk_free(self.box.box.state_dir),
+            clock=clock.now(),
+            alerts=self.alerts.names(),
+        )
+
+    def counters(self, of_relay: dict[str, Any]) -> dict[str, int]:
+        found: dict[str, int] = {f"relay.{k}": int(v) for k, v in of_relay.items() if isinstance(v, int | float)}
+        for part in (self.uplink, self.reading, self.orders, self.alerts):
+            found |= part.counters
+        found["reading_crashes"] = self.reading.reader.crashes
+        found["connects"] = self.mqtt.connects
+        found["restarts"] = sum(self.supervisor.restarts.values())
+        return found
+
+    async def run(self) -> None:
+        """Say how the box is: at once when something changes, else each minute."""
+        while True:
+            if self.mqtt.connected:
+                self._changed.clear()
+                status = await self.status()
+                with contextlib.suppress(Offline):
+                    self.mqtt.publish("status", messages.encode(status), retain=True)
+                await asyncio.sleep(SOONEST_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(EVERY_S):
+                    await self._changed.wait()
+                    if not self.mqtt.connected:
+                        self._changed.clear()
+
+    async def look(self) -> None:
+        """Raise and resolve the alerts that no event tells of; tell systemd that the loop lives."""
+        pause = min(LOOK_S, watchdog_s() or LOOK_S)
+        while True:
+            notify("WATCHDOG=1")
+            self._long(
+                "relay",
+                not self.door.opened.is_set(),
+                RELAY_GONE_S,
+                "the print path (tillwire-relay) does not answer; printing may be down",
+                "fault",
+            )
+            self._long(
+                "offline", not self.mqtt.connected, OFFLINE_S, f"the broker cannot be reached: {self.mqtt.reason}", ""
+            )
+            unacked = self.uplink.oldest_unacked_s()
+            if unacked > NO_ACK_S:
+                self.alerts.raise_(
+                    "no_ack", "", "the broker takes what this box sends, but the cloud acknowledges nothing: wrong"
+                    " permissions at the broker, or the cloud's ingest is down", "",
+                )  # fmt: skip
+            elif unacked == 0 or unacked < NO_ACK_S:
+                self.alerts.resolve("no_ack")
+            for name, status in self.orders.printers.items():
+                problem = trouble(status)
+                if problem:
+                    self.alerts.raise_(
+                        "printer",
+                        name,
+                        f"printer {name}: {problem}",
+                        "" if status.get("connected") is False else "fault",
+                    )
+                else:
+                    self.alerts.resolve("printer", name)
+            await asyncio.sleep(pause)
+
+    async def say_offline(self) -> None:
+        """A clean end: the will is not sent then."""
+        if not self.mqtt.connected:
+            return
+        with contextlib.suppress(Offline, TimeoutError):
+            future = self.mqtt.publish("status", self.will(), retain=True)
+            async with asyncio.timeout(2.0):
+                await future
+
+    def _long(self, kind: str, away: bool, limit_s: float, text: str, sound: str) -> None:
+        now = asyncio.get_running_loop().time()
+        if not away:
+            self._away.pop(kind, None)
+            self.alerts.resolve(kind)
+        elif now - self._away.setdefault(kind, now) >= limit_s:
+            self.alerts.raise_(kind, "", text, sound)
+
+    def _opened(self, hello: dict[str, Any]) -> None:
+        self._last_seq = int(hello.get("last_seq") or 0)
+        self._changed.set()
+
+    def _captured(self, event: dict[str, Any]) -> None:
+        epoch, seq = event["key"]
+        if epoch == self.door.hello.get("epoch"):
+            self._last_seq = max(self._last_seq, int(seq))
+        else:
+            self.door.hello["epoch"], self._last_seq = epoch, int(seq)
+
+
+def _printer(name: str, values: dict[str, Any]) -> PrinterState:
+    return PrinterState(
+        name=name,
+        online=values.get("online"),
+        paper=values.get("paper"),
+        cover_open=values.get("cover_open"),
+        error=bool(values["error"]) if values.get("error") is not None else None,
+        drawer_open=values.get("drawer_open"),
+        connected=bool(values.get("connected")),
+        model=str(values.get("model") or ""),
+    )
+
+
+def _disk_free(folder: str) -> int | None:
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return None
+    return found.f_bavail * found.f_frsize
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("tillwire")
+    except PackageNotFoundError:
+        return ""

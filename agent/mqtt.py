@@ -1,0 +1,310 @@
+"""The connection to the broker: paho in its own thread, everything that happens handed over to the loop.
+
+Rules that keep it free of deadlocks and of loss: paho's callbacks only hand over; nothing is kept in paho's memory
+(each connection is a new client, what was not acknowledged is sent again from agent.db); an incoming message is
+acknowledged to the broker only when its taker calls `done`.
+
+Source: MQTT 3.1.1 and 5.0; paho-mqtt 2, callback API version 2.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from agent.supervise import Backoff
+from config.box import Cloud
+from wire import topics
+
+log = logging.getLogger("tillwire.agent")
+
+KEEPALIVE_S = 20  # a half-open connection is found within twice that
+CONNECT_S = 20.0  # for name, TCP, TLS and CONNACK together
+UNREACHABLE_S, REFUSED_S = 10.0, 60.0  # longest wait between attempts: no way there; turned away
+SESSION_S = 7 * 24 * 3600
+IN_FLIGHT = 500  # more than the uplink's own window: paho never queues
+
+
+class Offline(Exception):
+    """There is no connection to the broker (any more): back off, send again."""
+
+
+class Denied(Exception):
+    """The broker refused this message (MQTT 5 says so)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A message from the cloud. Call `done` once it is stored or of no use: only then the broker forgets it."""
+
+    leaf: str
+    topic: str
+    payload: bytes
+    done: Callable[[], None]
+
+
+class Mqtt:
+    """`run` keeps a connection open; `connected` tells; `on_state` is called in the loop at each change."""
+
+    def __init__(self, cloud: Cloud, box: str, will: Callable[[], bytes]) -> None:
+        self.cloud, self.box = cloud, box
+        self.version = cloud.version  # auto | 5 | 3.1.1; auto becomes what the broker was found to speak
+        self.connected = False
+        self.reason = "not tried yet"  # why there is no connection, for people
+        self.on_state: list[Callable[[bool], None]] = []
+        self.on_message: dict[str, Callable[[Incoming], None]] = {}
+        self.connects = 0
+        self._will = will
+        self._client: paho.Client | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiting: dict[int, asyncio.Future[None]] = {}
+        self._changed: asyncio.Event = asyncio.Event()
+        self._failures_of_5 = 0
+
+    def publish(self, leaf: str, payload: bytes, retain: bool = False) -> asyncio.Future[None]:
+        """Hand over to the broker, QoS 1. -> done at its PUBACK, which means "carried on", never "stored".
+
+        The future raises Offline when the connection ends before, Denied where MQTT 5 refuses.
+        """
+        client = self._client
+        if client is None or not self.connected:
+            raise Offline(self.reason)
+        info = client.publish(topics.up(self.box, leaf), payload, qos=1, retain=retain)
+        assert self._loop is not None
+        future: asyncio.Future[None] = self._loop.create_future()
+        future.add_done_callback(_retrieved)
+        self._waiting[info.mid] = future
+        return future
+
+    async def run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        backoff = Backoff(0.3, UNREACHABLE_S)
+        told = ""
+        try:
+            while True:
+                version = "5" if self.version in ("auto", "5") else "3.1.1"
+                self._changed.clear()
+                try:
+                    client = self._client = self._new_client(version)
+                    await asyncio.wait_for(self._connect(client, version), CONNECT_S)
+                except (OSError, ValueError, TimeoutError, Offline) as error:
+                    self.reason = _reason(error)
+                    self._consider_older(version)
+                else:
+                    backoff.reset()
+                    told = ""
+                    while self.connected:
+                        await self._changed.wait()
+                        self._changed.clear()
+                self._drop()
+                if self.reason != told:
+                    told = self.reason
+                    log.warning("broker=%s not connected: %s", self.cloud.broker, self.reason)
+                backoff.most = REFUSED_S if "refused:" in self.reason else UNREACHABLE_S
+                await backoff.wait()
+        finally:
+            self._drop()
+
+    async def _connect(self, client: paho.Client, version: str) -> None:
+        """Open, wait for the CONNACK, subscribe. Raises OSError, ValueError, Offline."""
+        url = urlsplit(self.cloud.broker)
+        port = url.port or (8883 if url.scheme == "mqtts" else 1883)
+        if url.scheme == "mqtts":
+            client.tls_set_context(self._tls())
+        host = url.hostname or ""
+        if version == "5":
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.SessionExpiryInterval = SESSION_S
+            await _in_thread(lambda: client.connect(host, port, KEEPALIVE_S, clean_start=False, properties=properties))
+        else:
+            await _in_thread(lambda: client.connect(host, port, KEEPALIVE_S))
+        open_socket = client.socket()
+        if isinstance(open_socket, socket.socket):  # plain or TLS
+            try:
+                open_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            except OSError as error:
+                log.debug("broker=%s TCP_NODELAY: %s", self.cloud.broker, error)
+        client.loop_start()
+        while not self.connected:
+            await self._changed.wait()
+            self._changed.clear()
+            if self.reason and not self.connected:
+                raise Offline(self.reason)
+
+    def _new_client(self, version: str) -> paho.Client:
+        self.reason = ""
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self.box,
+            clean_session=None if version == "5" else False,
+            protocol=paho.MQTTv5 if version == "5" else paho.MQTTv311,
+            reconnect_on_failure=False,
+            manual_ack=True,
+        )
+        client.suppress_exceptions = True
+        client.max_inflight_messages_set(IN_FLIGHT)
+        password = ""
+        if self.cloud.password_file:
+            password = Path(self.cloud.password_file).read_text(encoding="utf-8").partition("\n")[0].strip()
+        if password or self.cloud.username:
+            client.username_pw_set(self.cloud.username or self.box, password or None)
+        client.will_set(topics.up(self.box, "status"), self._will(), qos=1, retain=True)
+        client.on_connect = self._hand_over(client, self._connacked)
+        client.on_disconnect = self._hand_over(client, self._disconnected)
+        client.on_publish = self._hand_over(client, self._pubacked)
+        client.on_message = self._hand_over(client, self._arrived)
+        return client
+
+    def _hand_over(self, client: paho.Client, what: Callable[..., None]) -> Callable[..., None]:
+        """A paho callback that only passes its arguments on to the loop. paho may hold its locks meanwhile."""
+        loop = self._loop
+        assert loop is not None
+
+        def callback(_client: paho.Client, _userdata: Any, *args: Any) -> None:
+            try:
+                loop.call_soon_threadsafe(self._if_current, client, what, args)
+            except RuntimeError:
+                pass  # the loop has ended
+
+        return callback
+
+    def _if_current(self, client: paho.Client, what: Callable[..., None], args: tuple[Any, ...]) -> None:
+        if client is self._client:
+            what(*args)
+
+    # ---- in the loop
+
+    def _connacked(self, _flags: Any, reason: Any, _properties: Any = None) -> None:
+        client = self._client
+        if reason.is_failure or client is None:
+            self.reason = f"the broker refused: {reason}"
+            self._changed.set()
+            return
+        if self.version == "auto":
+            self.version = "5" if client._protocol == paho.MQTTv5 else "3.1.1"
+        client.subscribe([(topics.down(self.box, leaf), 1) for leaf in topics.DOWN])
+        self.connected = True
+        self.connects += 1
+        self.reason = ""
+        log.info("broker=%s connected mqtt=%s", self.cloud.broker, self.version)
+        self._changed.set()
+        for told in self.on_state:
+            told(True)
+
+    def _disconnected(self, _flags: Any, reason: Any, _properties: Any = None) -> None:
+        self._lost(f"the connection ended: {reason}")
+
+    def _lost(self, why: str) -> None:
+        was, self.connected = self.connected, False
+        self.reason = self.reason or why
+        self._changed.set()
+        waiting, self._waiting = self._waiting, {}
+        for future in waiting.values():
+            if not future.done():
+                future.set_exception(Offline(self.reason))
+        if was:
+            for told in self.on_state:
+                told(False)
+
+    def _pubacked(self, mid: int, reason: Any, _properties: Any = None) -> None:
+        future = self._waiting.pop(mid, None)
+        if future is None or future.done():
+            return
+        if reason is not None and reason.is_failure:
+            future.set_exception(Denied(f"the broker refused the message: {reason}"))
+        else:
+            future.set_result(None)
+
+    def _arrived(self, message: paho.MQTTMessage) -> None:
+        client = self._client
+        assert client is not None
+
+        def done() -> None:
+            if client is self._client and self.connected:
+                client.ack(message.mid, message.qos)
+
+        leaf = message.topic.rpartition("/")[2]
+        taker = self.on_message.get(leaf)
+        if taker is None:
+            done()
+            return
+        taker(Incoming(leaf, message.topic, bytes(message.payload), done))
+
+    def _drop(self) -> None:
+        """Leave the connection for good. paho's thread ends by itself: nothing here waits for it."""
+        self._lost("closed")
+        client, self._client = self._client, None
+        if client is not None:
+            client.drop_out_messages()
+            client.disconnect()
+            threading.Thread(target=client.loop_stop, name="broker-stop", daemon=True).start()
+
+    def _consider_older(self, version: str) -> None:
+        """MQTT 5 refused, or cut off without a word twice: this broker speaks 3.1.1. Only with version = "auto"."""
+        if self.version != "auto" or version != "5":
+            return
+        cut = "Unsupported protocol" in self.reason or "connection ended" in self.reason
+        self._failures_of_5 += 1 if cut else 0
+        if "Unsupported protocol" in self.reason or self._failures_of_5 >= 2:
+            self.version = "3.1.1"
+            log.info("broker=%s does not speak MQTT 5 (%s): 3.1.1 from now on", self.cloud.broker, self.reason)
+
+    def _tls(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=self.cloud.ca_file or None)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if self.cloud.cert_file:
+            context.load_cert_chain(self.cloud.cert_file, self.cloud.key_file)
+        return context
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, TimeoutError) and not str(error):
+        return f"no answer within {CONNECT_S:.0f} s"
+    return str(error) or type(error).__name__
+
+
+def _retrieved(future: asyncio.Future[None]) -> None:
+    """Whoever does not wait for a PUBACK need not hear of its failure."""
+    if not future.cancelled():
+        future.exception()
+
+
+async def _in_thread(call: Callable[[], Any]) -> None:
+    """A blocking call in a daemon thread of its own: one that hangs (name look-up) does not hold up the exit."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+    future.add_done_callback(_retrieved)
+
+    def settle(error: BaseException | None) -> None:
+        if not future.done():
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
+
+    def body() -> None:
+        error: BaseException | None = None
+        try:
+            call()
+        except (OSError, ValueError) as caught:
+            error = caught
+        try:
+            loop.call_soon_threadsafe(settle, error)
+        except RuntimeError:
+            pass
+
+    threading.Thread(target=body, name="broker-connect", daemon=True).start()
+    await future

@@ -1,0 +1,517 @@
+"""One order's life on the box: stored, told, sounded, printed, and truthfully reported.
+
+Everything happens one after the other in one task (`run`), so that no two events of an order meet. The rules:
+
+- An order is stored before the broker hears that it arrived. Its id (order, part, copy number) prints once,
+  however often it is sent; a new attempt of the cloud is a reprint, headed COPY n if paper may exist.
+- Intent (state `queued`, attempt n) is stored before the relay is asked; the relay is idempotent by (slip, attempt), so
+  that after any crash the same question gets the same slip's fate.
+- Age is monotonic, since the box received it. What is too old, or of an unknown age, waits for the cloud's go.
+- `printed` is said only with proof L1 or better. Sent but unproven is `unconfirmed`; a late proof always lands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+from agent import clock, outbox, slips
+from agent.alerts import Alerts
+from agent.door import Door, Refused, RelayGone
+from agent.mqtt import Incoming, Mqtt, Offline
+from agent.slips import Slip
+from agent.store import DiskBad, Store, get_meta, set_aside, set_meta
+from agent.uplink import Uplink
+from config.box import Box
+from wire import messages
+from wire.messages import BadMessage, CancelOrder, GoOrder, Held, OrderState, PrintOrder, Proof, Trust
+
+log = logging.getLogger("tillwire.agent")
+
+TICK_S = 5.0
+WAITING_S = 10.0  # a slip that has not begun by then is told and sounded
+RETRY_S = 5.0  # between attempts whose cause seems to have ended
+PROVEN = (Proof.L1, Proof.L2, Proof.L3)
+NO_MINOR = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"  # ISO 4217
+THREE_MINOR = "BHD IQD JOD KWD LYD OMR TND"
+SOUNDS = {"dine_in": "new_order_dine_in", "takeaway": "new_order_takeaway", "delivery": "new_order_delivery"}
+
+
+class Orders:
+    def __init__(self, box: Box, store: Store, door: Door, mqtt: Mqtt, uplink: Uplink, alerts: Alerts) -> None:
+        self.box, self.store, self.door, self.mqtt, self.uplink, self.alerts = box, store, door, mqtt, uplink, alerts
+        self.counters = {"orders": 0, "orders_again": 0, "slips_printed": 0, "bad_orders": 0}
+        self.printers: dict[str, dict[str, Any]] = {}
+        self._todo: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
+        self._queued_at: dict[str, float] = {}  # slip name -> loop time of its hand-over
+        mqtt.on_message["orders"] = lambda incoming: self._post(self._message, incoming)
+        mqtt.on_state.append(lambda up: self._post(self._tell_held) if up else None)
+        door.on_open.append(lambda hello: self._post(self._relay_is_back, hello))
+        door.listen("fate", lambda event: self._post(self._fate, event["fate"]))
+        door.listen("printer", self._printer)
+
+    async def run(self) -> None:
+        ticker = asyncio.create_task(self._tick(), name="orders-tick")
+        try:
+            while True:
+                work = await self._todo.get()
+                try:
+                    await work()
+                except RelayGone as error:
+                    log.info("orders wait for the relay: %s", error)
+                except DiskBad as error:
+                    self.alerts.raise_("disk", "", str(error))
+        finally:
+            ticker.cancel()
+
+    def _post(self, work: Callable[..., Awaitable[None]], *args: Any) -> None:
+        self._todo.put_nowait(functools.partial(work, *args))
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            if self._todo.empty():
+                self._post(self._sweep)
+
+    # ---- what the cloud says
+
+    async def _message(self, incoming: Incoming) -> None:
+        """Store, then acknowledge to the broker, then act. On a bad disk nothing is acknowledged: it comes again."""
+        try:
+            message = messages.decode("orders", incoming.payload, incoming.topic)
+        except BadMessage as error:
+            self.counters["bad_orders"] += 1
+            log.error("message set aside: %s", error)
+            problem = error.problem
+            await self.store.run(lambda c: set_aside(c, incoming.topic, problem, incoming.payload))
+            incoming.done()
+            return
+        if isinstance(message, PrintOrder):
+            slip = await self._store_order(message)
+            incoming.done()
+            if slip is not None:
+                self._sound(slip)
+                await self._advance(slip)
+        elif isinstance(message, CancelOrder):
+            found = await self.store.run(functools.partial(_cancel, message=message))
+            incoming.done()
+            for slip in found:
+                await self._cancel(slip, message.reason)
+        elif isinstance(message, GoOrder):
+            found = await self.store.run(lambda c: slips.of_order(c, message.order))
+            for slip in found:
+                await self._go(slip, message.go)
+            incoming.done()
+
+    async def _store_order(self, order: PrintOrder) -> Slip | None:
+        """-> the slip to print; None when there is nothing to do but tell."""
+        printer = order.printer or next(iter(self.box.printer))
+        slip, row, fresh = await self.store.run(functools.partial(_receive, order=order, printer=printer))
+        self.uplink.due(row, True)
+        self.counters["orders" if fresh else "orders_again"] += 1
+        log.info("order=%s attempt=%d state=%s%s", slip.name, slip.asked, slip.state, "" if fresh else " (sent again)")
+        return slip if fresh and slip.state is OrderState.RECEIVED else None
+
+    async def _go(self, slip: Slip, go: bool) -> None:
+        waits = slip.state in (OrderState.EXPIRED, OrderState.FAILED) or (
+            slip.state is OrderState.RECEIVED and slip.held
+        )
+        if not waits:
+            return
+        if go:
+            slip = replace(slips.young_again(slip), state=OrderState.RECEIVED, reason="")
+            await self._save(slip)
+            await self._advance(slip)
+        else:
+            await self._save(replace(slip, state=OrderState.CANCELLED, held=False, reason="the cloud gave no go"))
+
+    async def _cancel(self, slip: Slip, reason: str) -> None:
+        if slip.mark == "stop":
+            return
+        if slip.state in (OrderState.QUEUED, OrderState.CANCELLING):
+            await self._save(replace(slip, state=OrderState.CANCELLING, reason=reason), tell=False)
+            answer = await self.door.ask("withdraw", slip=slip.name, attempt=slip.attempt)
+            if answer.get("result") in ("withdrawn", "unknown"):
+                await self._save(replace(slip, state=OrderState.CANCELLED, reason=reason))
+            return  # too late: its fate comes, and then the STOP PREPARING slip
+        if slip.state in (OrderState.RECEIVED, OrderState.FAILED, OrderState.EXPIRED):
+            if slip.on_paper:  # an earlier attempt may have been read in the kitchen
+                await self._stop_preparing(slip)
+            await self._save(replace(slip, state=OrderState.CANCELLED, held=False, reason=reason))
+            return
+        await self._save(slip)  # printing, printed, unconfirmed, cancelled: told again
+        if slip.state in (OrderState.PRINTED, OrderState.UNCONFIRMED):
+            await self._stop_preparing(slip)
+
+    async def _stop_preparing(self, slip: Slip) -> None:
+        self.alerts.raise_(
+            "cancelled", slip.order_id, f"order {self._number(slip)} was cancelled after it was printed", "cancelled"
+        )
+        stop = slips.young_again(
+            replace(
+                slip, part=f"{slip.part}.stop", mark="stop", attempt=0, copy=0, state=OrderState.RECEIVED,
+                proof=Proof.NONE, reason="", on_paper=0,
+            )
+        )  # fmt: skip
+        new = await self.store.run(functools.partial(_put_new, slip=stop))
+        if new:
+            await self._advance(stop)
+
+    # ---- printing
+
+    async def _advance(self, slip: Slip) -> None:
+        """Hand a received slip to the relay, if it may be printed now."""
+        if slip.held or not self.door.opened.is_set():
+            return
+        valid_s = self._valid_s(slip)
+        if valid_s <= 0:
+            why = "held: it is older than it may be printed without a go"
+            await self._save(replace(slip, state=OrderState.EXPIRED, held=True, reason=why))
+            return
+        if slip.order_content() is None:
+            why = "the box lost the order's content: send it again"
+            await self._save(replace(slip, state=OrderState.UNCONFIRMED, reason=why))
+            return
+        slip = replace(slip, state=OrderState.QUEUED, attempt=slip.attempt + 1)
+        await self._save(slip, tell=False)
+        await self._hand_over(slip, valid_s)
+
+    async def _hand_over(self, slip: Slip, valid_s: float) -> None:
+        """Ask the relay to print; asked twice, it tells the fate of the first time."""
+        raw = await asyncio.to_thread(render, slip)
+        self._queued_at.setdefault(slip.name, asyncio.get_running_loop().time())
+        try:
+            answer = await self.door.ask(
+                "print", raw, slip=slip.name, attempt=slip.attempt, printer=slip.printer, copy=slip.copy,
+                valid_s=max(1, int(valid_s)),
+            )  # fmt: skip
+        except Refused as error:  # another attempt, of before agent.db was lost, may be on paper; or no such printer
+            state = OrderState.UNCONFIRMED if slip.attempt > 1 and not slip.copy else OrderState.FAILED
+            await self._save(replace(slip, state=state, on_paper=max(1, slip.on_paper), reason=str(error)))
+            return
+        await self._fate(answer["fate"])
+
+    def _valid_s(self, slip: Slip) -> float:
+        """Seconds in which it may still begin to print; 0 or less: it needs a go."""
+        age = slip.age_s()
+        return 0.0 if age is None else min(slip.max_age_s, self.box.orders.max_print_age_s) - age
+
+    # ---- what the relay says
+
+    async def _fate(self, fate: dict[str, Any]) -> None:
+        old, new, row = await self.store.run(functools.partial(_apply_fate, fate=fate))
+        if new is None:
+            return
+        if row is not None:
+            self.uplink.due(row, True)
+        if new == old:
+            return
+        log.info(
+            "slip=%s attempt=%d state=%s proof=%s %s", new.name, new.attempt, new.state, new.proof or "none", new.reason
+        )
+        if new.state is not OrderState.QUEUED:
+            self._queued_at.pop(new.name, None)
+        await self._settle(new)
+        if new.state is OrderState.PRINTED:
+            self.counters["slips_printed"] += 1
+            if old is not None and old.state is OrderState.QUEUED and old.attempt > int(fate["attempt"]):
+                await self.door.ask("withdraw", slip=old.name, attempt=old.attempt)  # the copy is not needed any more
+        if new.state in (OrderState.PRINTED, OrderState.UNCONFIRMED) and new.mark != "stop":
+            reason = await self.store.run(lambda c: slips.cancelled(c, new.order_id))
+            if reason is not None:
+                await self._stop_preparing(new)
+                return
+        if (
+            new.state is OrderState.UNCONFIRMED
+            and self.box.orders.unconfirmed == "copy"
+            and not new.copy
+            and new.content
+        ):
+            copy = replace(
+                new, state=OrderState.RECEIVED, mark=new.mark or "copy", copy=max(1, new.on_paper), reason=""
+            )
+            await self._save(copy, tell=False)
+            await self._advance(copy)
+
+    async def _relay_is_back(self, hello: dict[str, Any]) -> None:
+        """Hear what became of slips meanwhile, then go on with what is open."""
+        self.printers = dict(hello.get("printers") or {})
+        epoch = str(hello.get("epoch") or "")
+        known = await self.store.run(lambda c: get_meta(c, "relay_epoch"))
+        other = bool(known) and known != epoch
+        after = 0 if other else int(await self.store.run(lambda c: get_meta(c, "last_fate", "0")))
+        told: set[tuple[str, int]] = set()
+        while True:
+            answer = await self.door.ask("fates", after=after)
+            fates = answer.get("fates") or []
+            for fate in fates:
+                told.add((str(fate["slip"]), int(fate["attempt"])))
+                await self._fate(fate)
+            if not fates or int(answer.get("last", after)) <= after:
+                break
+            after = max(int(fate["id"]) for fate in fates)
+        if other:
+            await self._relay_forgot(told)
+        await self.store.run(lambda c: set_meta(c, "relay_epoch", epoch))
+        for slip in await self.store.run(slips.unfinished):
+            if slip.state is OrderState.QUEUED:
+                await self._hand_over(slip, self._valid_s(slip))
+            elif slip.state is OrderState.CANCELLING:
+                await self._cancel(slip, slip.reason)
+        await self._sweep()
+
+    async def _relay_forgot(self, told: set[tuple[str, int]]) -> None:
+        """The relay has another journal: of what it had in hand and does not know any more, nobody knows the paper."""
+        for slip in await self.store.run(slips.unfinished):
+            in_hand = slip.state in (OrderState.QUEUED, OrderState.PRINTING, OrderState.CANCELLING)
+            if in_hand and (slip.name, slip.attempt) not in told:
+                why = "the relay's journal was lost while it had this slip"
+                paper = slip.on_paper + (slip.state is not OrderState.PRINTING)
+                await self._save(replace(slip, state=OrderState.UNCONFIRMED, on_paper=paper, reason=why))
+
+    def _printer(self, event: dict[str, Any]) -> None:
+        self.printers[str(event["name"])] = dict(event.get("status") or {})
+        self._post(self._sweep)
+
+    # ---- what time does
+
+    async def _sweep(self) -> None:
+        """Go on with what can go on; tell of what waits too long."""
+        now = asyncio.get_running_loop().time()
+        for slip in await self.store.run(slips.unfinished):
+            if slip.state is OrderState.RECEIVED and not slip.held:
+                await self._advance(slip)
+            elif slip.state is OrderState.FAILED and self._may_retry(slip, now):
+                self._queued_at[slip.name] = now
+                await self._advance(replace(slip, state=OrderState.RECEIVED))
+            elif slip.state is OrderState.QUEUED:
+                since = self._queued_at.setdefault(slip.name, now)
+                problem = trouble(self.printers.get(slip.printer))
+                if now - since > WAITING_S or problem:
+                    text = f"order {self._number(slip)} waits for printer {slip.printer}: {problem or 'it is busy'}"
+                    self.alerts.raise_("waiting", slip.order_id, text)
+            if slip.state in (OrderState.RECEIVED, OrderState.QUEUED) and not self.door.opened.is_set():
+                text = f"order {self._number(slip)} waits: the print path (tillwire-relay) does not answer"
+                self.alerts.raise_("waiting", slip.order_id, text)
+
+    def _may_retry(self, slip: Slip, now: float) -> bool:
+        if self._valid_s(slip) <= 0 or not self.door.opened.is_set():
+            return False
+        return (
+            trouble(self.printers.get(slip.printer)) is None and now - self._queued_at.get(slip.name, -1e9) >= RETRY_S
+        )
+
+    async def _tell_held(self) -> None:
+        """After each connect: the orders that the box holds and has not printed; the cloud answers go or cancel."""
+        held = await self.store.run(slips.held_orders)
+        try:
+            self.mqtt.publish("reports", messages.encode(messages.new(Held, orders=held)))
+        except Offline:
+            pass  # told at the next connect
+
+    # ---- telling
+
+    async def _save(self, slip: Slip, tell: bool = True) -> None:
+        row = await self.store.run(lambda c: slips.put(c, slip, tell))
+        if row is not None:
+            self.uplink.due(row, True)
+        if tell:
+            log.info("slip=%s attempt=%d state=%s %s", slip.name, slip.attempt, slip.state, slip.reason)
+        await self._settle(slip)
+
+    async def _settle(self, slip: Slip) -> None:
+        """Make the alerts of its order what its slips say."""
+        order_id = slip.order_id
+        all_of_it = await self.store.run(lambda c: slips.of_order(c, order_id))
+        number = self._number(slip)
+        for kind, state, text, sound in (
+            ("failed", OrderState.FAILED, f"order {number} was not printed", "fault"),
+            (
+                "unconfirmed",
+                OrderState.UNCONFIRMED,
+                f"order {number} may or may not be on paper: look, then decide",
+                "unconfirmed",
+            ),
+            ("held", OrderState.EXPIRED, f"order {number} was not printed in time", "fault"),
+        ):
+            found = [s for s in all_of_it if s.state is state]
+            if found:
+                self.alerts.raise_(kind, order_id, f"{text} ({found[0].printer}): {found[0].reason}", sound)
+            else:
+                self.alerts.resolve(kind, order_id)
+        if not any(s.state is OrderState.QUEUED or s.state is OrderState.RECEIVED for s in all_of_it):
+            self.alerts.resolve("waiting", order_id)
+        if all(s.state in (OrderState.PRINTED, OrderState.CANCELLED, OrderState.CLOSED) for s in all_of_it):
+            self.alerts.resolve("new_order", order_id)
+            self.alerts.resolve("cancelled", order_id)
+
+    def _sound(self, slip: Slip) -> None:
+        content = slip.order_content()
+        kind = content.kind if content else ""
+        table = f" table {content.table}" if content and content.table else ""
+        self.alerts.raise_(
+            "new_order",
+            slip.order_id,
+            f"order {self._number(slip)} {kind}{table}",
+            SOUNDS.get(kind, "new_order_takeaway"),
+        )
+
+    @staticmethod
+    def _number(slip: Slip) -> str:
+        content = slip.order_content()
+        return content.number if content else slip.order_id
+
+
+# ---- pure, and in the store's transactions
+
+
+def step(slip: Slip, fate: dict[str, Any]) -> Slip:
+    """What the relay says of an attempt -> what is true of the slip now. The same when it is no news."""
+    attempt, state = int(fate["attempt"]), str(fate["state"])
+    proof = Proof(fate.get("proof") or "")
+    reason = str(fate.get("reason") or "")
+    proven = state == "done" and proof in PROVEN
+    if slip.state in (OrderState.PRINTED, OrderState.CLOSED) and attempt <= slip.attempt:
+        return slip
+    if attempt < slip.attempt:  # an attempt that was given up
+        if not proven:
+            return slip
+        return replace(
+            slip, state=OrderState.PRINTED, held=False, proof=proof, reason=f"late proof of attempt {attempt}"
+        )
+    slip = replace(slip, attempt=attempt)
+    begun = slip.state in (OrderState.PRINTING, OrderState.UNCONFIRMED)
+    if proven:
+        paper = slip.on_paper + (not begun)
+        return replace(slip, state=OrderState.PRINTED, held=False, proof=proof, reason=reason, on_paper=paper)
+    if state == "done":
+        paper = slip.on_paper + (not begun)
+        why = reason or "sent, and the printer gave no proof"
+        return replace(slip, state=OrderState.UNCONFIRMED, proof=proof, reason=why, on_paper=paper)
+    if state == "started" and not begun:
+        return replace(slip, state=OrderState.PRINTING, reason="", on_paper=slip.on_paper + 1)
+    if state == "failed" and slip.state is not OrderState.FAILED:
+        paper = slip.on_paper - (slip.state is OrderState.PRINTING)
+        return replace(slip, state=OrderState.FAILED, reason=reason or "not printed", on_paper=max(0, paper))
+    if state == "expired" and slip.state is not OrderState.EXPIRED:
+        why = reason or "it could not begin to print in time"
+        return replace(slip, state=OrderState.EXPIRED, held=True, reason=why)
+    if state == "withdrawn":
+        return replace(slip, state=OrderState.CANCELLED, held=False, reason=slip.reason or reason)
+    if state == "queued" and slip.state is OrderState.RECEIVED:
+        return replace(slip, state=OrderState.QUEUED)
+    return slip
+
+
+def trouble(status: dict[str, Any] | None) -> str | None:
+    """Why a printer cannot print now, in words; None where it can, or nobody knows better."""
+    if not status:
+        return None
+    if status.get("connected") is False:
+        return "it is not connected or switched off"
+    if status.get("paper") == "out":
+        return "its paper is out"
+    if status.get("cover_open"):
+        return "its cover is open"
+    if status.get("error"):
+        return "it reports an error (paper jam, cutter)"
+    if status.get("online") is False:
+        return "it is offline"
+    return None
+
+
+def render(slip: Slip, columns: int = 42) -> bytes:
+    """The slip's bytes. Loads the encoder where it is not loaded yet: call it outside the loop."""
+    from receipt import slip as paper
+
+    content = slip.order_content()
+    assert content is not None
+    mark = {"stop": "STOP PREPARING", "copy": f"COPY {slip.copy}"}.get(slip.mark, "")
+    digits = 0 if content.currency in NO_MINOR.split() else 3 if content.currency in THREE_MINOR.split() else 2
+    value = paper.Slip(
+        number=content.number,
+        kind=content.kind,
+        items=tuple(paper.SlipItem(i.name, i.quantity, i.unit_price, tuple(i.options), i.note) for i in content.items),
+        channel=content.channel,
+        table=content.table,
+        customer=content.customer,
+        note=content.note,
+        currency=content.currency,
+        total=content.total,
+        placed_at=content.placed_at,
+        due_at=content.due_at,
+        shop=content.shop,
+        part=slip.part.removesuffix(".stop"),
+        copy_number=slip.copy_number,
+        copies=slip.copies,
+    )
+    return paper.render(value, mark, columns, digits)
+
+
+def _receive(connection: sqlite3.Connection, order: PrintOrder, printer: str) -> tuple[Slip, outbox.Row, bool]:
+    """Store an order that arrived. -> (slip, its report's row, whether there is something new to print)."""
+    old = slips.get(connection, order.order, order.part, order.copy_number)
+    fresh = True
+    if old is None:
+        late = clock.trust() is Trust.NTP and clock.wall_ms() - order.at > order.max_age_s * 1000
+        slip = slips.received(order, printer, held=late)
+    elif order.attempt <= old.asked:
+        slip, fresh = old, False
+        if not old.content:
+            slip = replace(old, content=slips.received(order, printer, False).content)
+    else:
+        new = slips.received(order, printer, held=False)
+        slip = replace(
+            new, attempt=old.attempt, on_paper=old.on_paper,
+            mark="copy" if old.on_paper else "", copy=old.on_paper,
+        )  # fmt: skip
+    cancelled = slips.cancelled(connection, order.order)
+    if fresh and cancelled is not None:
+        slip = replace(slip, state=OrderState.CANCELLED, held=False, reason=cancelled or "cancelled before it arrived")
+    row = slips.put(connection, slip)
+    assert row is not None
+    return slip, row, fresh
+
+
+def _put_new(connection: sqlite3.Connection, slip: Slip) -> bool:
+    if slips.get(connection, slip.order_id, slip.part, slip.copy_number) is not None:
+        return False
+    slips.put(connection, slip, tell=False)
+    return True
+
+
+def _cancel(connection: sqlite3.Connection, message: CancelOrder) -> list[Slip]:
+    slips.cancel(connection, message.order, message.reason)
+    return slips.of_order(connection, message.order)
+
+
+def _apply_fate(
+    connection: sqlite3.Connection, fate: dict[str, Any]
+) -> tuple[Slip | None, Slip | None, outbox.Row | None]:
+    """-> (slip before, slip after, report's row); (None, None, None) for what is not an order's slip."""
+    last = int(get_meta(connection, "last_fate", "0"))
+    if int(fate.get("id") or 0) > last:
+        set_meta(connection, "last_fate", str(int(fate["id"])))
+    order_id, _, rest = str(fate["slip"]).partition("/")
+    part, _, copy_number = rest.rpartition("/")
+    if not (order_id and part and copy_number.isdigit()):
+        return None, None, None
+    old = slips.get(connection, order_id, part, int(copy_number))
+    if old is None:  # agent.db was lost; the relay still knows
+        now = clock.now()
+        attempt, copy = int(fate["attempt"]), int(fate.get("copy") or 0)
+        mark = "stop" if part.endswith(".stop") else "copy" if copy else ""
+        old = Slip(
+            order_id, part, int(copy_number), 1, str(fate.get("printer") or ""), 1, attempt, mark, copy,
+            OrderState.QUEUED, False, Proof.NONE, "", 0, 600, now.boot, now.mono_ms, now.wall_ms, b"",
+        )  # fmt: skip
+        slips.put(connection, old, tell=False)
+    new = step(old, fate)
+    if new == old:
+        return old, new, None
+    return old, new, slips.put(connection, new)

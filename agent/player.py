@@ -1,0 +1,142 @@
+"""Make a noise, whatever is broken: simpleaudio in a child process, else aplay, else the printer's buzzer.
+
+A sound that none of them could play is a `SilentError`: the alert is shown, and the silence itself is reported.
+No sound card, a busy one, a crash in the library and a hang are all the same to the caller: the next way is tried.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from config.box import Alerts
+
+log = logging.getLogger("tillwire.agent")
+
+LIMIT_S = 8.0  # for a whole sound: the longest is 5 s
+SHIPPED = Path(__file__).parent.parent / "config" / "sounds"
+
+
+class SilentError(Exception):
+    """Nothing could make this sound; the message names what was tried."""
+
+
+class Player:
+    def __init__(self, alerts: Alerts, buzz: Callable[[], Awaitable[bool]] | None = None) -> None:
+        self.folder = Path(alerts.sounds_dir) if alerts.sounds_dir else SHIPPED
+        self.last_way = ""  # simpleaudio | aplay | buzzer: what played last
+        self._buzz = buzz
+        self._child: asyncio.subprocess.Process | None = None
+        self._library = True
+        self._turn = asyncio.Lock()
+
+    def path(self, name: str) -> Path:
+        """The shop's own sound of that name, else the shipped one; a wrong or missing name falls back to `fault`."""
+        for folder in (self.folder, SHIPPED):
+            for stem in (name, name.rpartition("_")[0], "fault"):
+                if stem and (found := folder / f"{stem}.wav").is_file():
+                    return found
+        return SHIPPED / "fault.wav"
+
+    async def play(self, name: str) -> str:
+        """-> the way it was played. Raises SilentError."""
+        path = self.path(name)
+        tried: list[str] = []
+        async with self._turn:
+            for way, attempt in (
+                ("simpleaudio", self._in_child),
+                ("aplay", self._with_aplay),
+                ("buzzer", self._buzzer),
+            ):
+                problem = await attempt(path)
+                if problem is None:
+                    if way != self.last_way:
+                        log.info(
+                            "sound=%s is played by %s%s", path.name, way, f" ({'; '.join(tried)})" if tried else ""
+                        )
+                    self.last_way = way
+                    return way
+                tried.append(f"{way}: {problem}")
+        self.last_way = ""
+        raise SilentError("; ".join(tried))
+
+    async def stop(self) -> None:
+        child, self._child = self._child, None
+        if child is not None and child.returncode is None:
+            child.kill()
+            await child.wait()
+
+    async def _in_child(self, path: Path) -> str | None:
+        """-> None when it was played, else what happened."""
+        if not self._library:
+            return "simpleaudio is not installed"
+        if "\n" in str(path):
+            return "the file's name has a line break"
+        try:
+            child = await self._running()
+        except OSError as error:
+            return f"the child cannot be started: {error}"
+        assert child.stdin is not None and child.stdout is not None
+        started = False
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                child.stdin.write(f"play {path}\n".encode())
+                await child.stdin.drain()
+                while line := (await child.stdout.readline()).decode(errors="replace").strip():
+                    word = line.partition(" ")[0]
+                    if word == "done":
+                        return None
+                    if word == "error":
+                        return line.removeprefix("error ").removeprefix(f"{path}: ")
+                    started = started or word == "started"
+                code = await child.wait()
+        except TimeoutError:
+            await self.stop()
+            return f"no end within {LIMIT_S:.0f} s"
+        except ConnectionError:
+            code = await child.wait()
+        except BaseException:
+            await self.stop()
+            raise
+        self._child = None
+        self._library = code != 3
+        return None if started else f"the child ended with {code}"
+
+    async def _running(self) -> asyncio.subprocess.Process:
+        if self._child is None or self._child.returncode is not None:
+            self._child = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "drivers.sound",
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                env=os.environ | {"PYTHONMALLOC": "malloc"},
+            )
+        return self._child
+
+    async def _with_aplay(self, path: Path) -> str | None:
+        try:
+            child = await asyncio.create_subprocess_exec(
+                "aplay", "-q", str(path), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+            )
+        except OSError as error:
+            return f"cannot be started: {error.strerror}"
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                _, told = await child.communicate()
+        except TimeoutError:
+            child.kill()
+            await child.wait()
+            return f"no end within {LIMIT_S:.0f} s"
+        if child.returncode == 0:
+            return None
+        return told.decode(errors="replace").strip().rpartition("\n")[2] or f"ended with {child.returncode}"
+
+    async def _buzzer(self, _path: Path) -> str | None:
+        if self._buzz is None:
+            return "none"
+        return None if await self._buzz() else "the printer has none, or is gone"

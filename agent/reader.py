@@ -1,0 +1,72 @@
+"""The reading child: `python -m agent.reader`. Masks card numbers and reads receipts, apart from the agent's loop.
+
+Paper can say anything, and what crashes or hangs here must not take the agent along: the parent (agent/reading.py)
+kills this process and starts another. It has no files, no network, no settings.
+
+On stdin    frames: 1 byte what ("m" mask, then read; "r" only read: the bytes are masked already), 4 bytes length
+            (big-endian), the job's bytes.
+On stdout   for "m" first a frame "m" with the masked bytes; then a frame "r" with a wire.Reading as MessagePack.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import zlib
+from typing import TYPE_CHECKING, BinaryIO
+
+import msgspec
+
+if TYPE_CHECKING:
+    from receipt.extract import Reading as Read
+from wire.messages import Reading
+
+MOST_PACKED = 80 * 1024  # deflated bytes of a reading: with its envelope it fits one message
+RASTER_ONLY = b"R"  # as the what of the answer: as "r", and the paper is nothing but a picture
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def main() -> None:
+    import receipt
+    from receipt.redact import mask
+
+    stdin, stdout = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever prints goes to the log, not among the frames
+    while frame := take(stdin):
+        what, raw = frame
+        if what == b"m":
+            raw = mask(raw)
+            put(stdout, b"m", raw)
+        read = receipt.read(raw)
+        put(stdout, RASTER_ONLY if read.raster_only else b"r", pack(read))
+
+
+def pack(read: Read) -> bytes:
+    """A reading as MessagePack, cut down at its end where it is larger than a message may be."""
+    lines = [line.text for line in read.lines]
+    value = Reading(read.rules_version, lines, list(read.receipts), read.unknown, read.raster_only)
+    packed = _encode(value)
+    while len(packed) > MOST_PACKED and len(zlib.compress(packed, 1)) > MOST_PACKED:
+        value.lines = value.lines[: len(value.lines) // 2]
+        if not value.lines:
+            value.receipts = []
+        packed = _encode(value)
+    return packed
+
+
+def take(stream: BinaryIO) -> tuple[bytes, bytes] | None:
+    """The next frame; None at the end."""
+    head = stream.read(5)
+    if len(head) < 5:
+        return None
+    return head[:1], stream.read(int.from_bytes(head[1:], "big"))
+
+
+def put(stream: BinaryIO, what: bytes, body: bytes) -> None:
+    stream.write(what + len(body).to_bytes(4, "big") + body)
+    stream.flush()
+
+
+if __name__ == "__main__":
+    main()

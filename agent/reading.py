@@ -1,0 +1,368 @@
+"""Job -> masked -> read -> outbox. The order is a promise (P8): only masked bytes leave the relay's journal.
+
+For each job: pull it, mask it, `replace` it at the relay, and only then put the reading and the masked form's hash into
+the outbox. Reading runs in a child process with a time limit; a job that crashes it or hangs it three times is sent
+without a reading; one that cannot even be masked is sent as its hash and size only, and its bytes stay on the box.
+
+Live jobs (told by the relay's events) go before the backlog, which is listed anew whenever the relay was away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import sys
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from agent import outbox
+from agent.door import Door, Refused, RelayGone
+from agent.outbox import Row
+from agent.store import DiskBad, Store
+from config.box import Capture
+from wire import messages
+from wire.messages import Boundary, Captured, Clock, Tombstone, Trust
+
+log = logging.getLogger("tillwire.agent")
+
+TRIES = 3
+LIMIT_S = 5.0  # for one reading; 4 MiB take well below one second
+CACHE_BYTES = 1 << 20  # masked jobs kept for the uplink, which would else pull them again
+REFUSED_S = 5.0
+BATCH = 8  # jobs pulled at once from the backlog
+Key = tuple[str, int]
+
+
+class Unreadable(Exception):
+    """The reading child crashed or hung on these bytes. `masked` is the masked form where it got that far."""
+
+    def __init__(self, problem: str, masked: bytes | None) -> None:
+        super().__init__(problem)
+        self.masked = masked
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What the child made of a job. `raw` None: it could not be masked. `packed` empty: it could not be read."""
+
+    raw: bytes | None
+    packed: bytes
+    raster_only: bool
+
+
+class Reader:
+    """The reading child, one job at a time; started when it is needed, and again when it has died."""
+
+    def __init__(self, command: list[str] | None = None) -> None:
+        self._command = command or [sys.executable, "-m", "agent.reader"]
+        self._child: asyncio.subprocess.Process | None = None
+        self._turn = asyncio.Lock()
+        self.crashes = 0
+
+    async def read(self, raw: bytes, masked: bool, ready: Callable[[bytes], None] | None = None) -> Read:
+        """Mask (unless `masked`) and read. `ready` hears of the masked bytes before the reading begins.
+
+        Never raises for what stands in the bytes: after TRIES crashes there is no reading.
+        """
+        form = raw if masked else None
+        async with self._turn:
+            for attempt in range(1, TRIES + 1):
+                try:
+                    return await self._once(raw if form is None else form, form is not None, ready)
+                except Unreadable as error:
+                    self.crashes += 1
+                    form = form or error.masked
+                    log.error("reading bytes=%d attempt=%d of %d: %s", len(raw), attempt, TRIES, error)
+        return Read(form, b"", False)
+
+    async def start(self) -> None:
+        """Have the child there before the first job needs it."""
+        async with self._turn:
+            await self._running()
+
+    async def stop(self) -> None:
+        child, self._child = self._child, None
+        if child is not None and child.returncode is None:
+            child.kill()
+            await child.wait()
+
+    async def _once(self, raw: bytes, masked: bool, ready: Callable[[bytes], None] | None) -> Read:
+        child = await self._running()
+        assert child.stdin is not None and child.stdout is not None
+        form = raw if masked else None
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                child.stdin.write((b"r" if masked else b"m") + len(raw).to_bytes(4, "big") + raw)
+                await child.stdin.drain()
+                what, body = await _frame(child.stdout)
+                if what == b"m":
+                    form = body
+                    if ready is not None:
+                        ready(body)
+                    what, body = await _frame(child.stdout)
+                return Read(form, body, what == b"R")
+        except TimeoutError:
+            await self.stop()
+            raise Unreadable(f"no result within {LIMIT_S:.0f} s: the child was killed", form) from None
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            code = await child.wait()
+            self._child = None
+            raise Unreadable(f"the child ended with {code}", form) from error
+        except BaseException:  # cancelled half-way: the child's next answer would be for this job
+            await self.stop()
+            raise
+
+    async def _running(self) -> asyncio.subprocess.Process:
+        if self._child is None or self._child.returncode is not None:
+            self._child = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                limit=1 << 16,
+            )
+        return self._child
+
+
+async def _frame(stream: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    head = await stream.readexactly(5)
+    return head[:1], await stream.readexactly(int.from_bytes(head[1:], "big"))
+
+
+class Reading:
+    """Takes every un-acknowledged job of the relay into the outbox."""
+
+    def __init__(
+        self, capture: Capture, door: Door, store: Store, reader: Reader, due: Callable[[Row, bool], None]
+    ) -> None:
+        self.capture, self.door, self.store, self.reader = capture, door, store, reader
+        self.cache = Cache(CACHE_BYTES)
+        self.counters = {"read": 0, "unread": 0, "withheld": 0}
+        self.backlog_done = asyncio.Event()
+        self._due = due  # told of each new row, and whether it is live
+        self._live: deque[Key] = deque()
+        self._listing = False
+        self._wake = asyncio.Event()
+        self._taking: set[Key] = set()
+        door.on_open.append(self._relay_is_back)
+        door.listen("captured", self._captured)
+
+    def want(self, keys: list[Key]) -> None:
+        """Take these jobs again (the cloud asks for them, or the relay's copy has changed)."""
+        self._live.extend(keys)
+        self._wake.set()
+
+    def _captured(self, event: dict[str, Any]) -> None:
+        epoch, seq = event["key"]
+        self._live.append((str(epoch), int(seq)))
+        self._wake.set()
+
+    def _relay_is_back(self, _hello: dict[str, Any]) -> None:
+        self._listing = True
+        self.backlog_done.clear()
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Live jobs as they come; beside them the backlog."""
+        backlog: asyncio.Task[None] | None = None
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                if self._listing:
+                    self._listing = False
+                    if backlog is not None:
+                        backlog.cancel()
+                    backlog = asyncio.create_task(self._list(), name="reading-backlog")
+                await self._take_live()
+        finally:
+            if backlog is not None:
+                backlog.cancel()
+
+    async def _take_live(self) -> None:
+        while self._live:
+            keys = [self._live.popleft() for _ in range(min(BATCH, len(self._live)))]
+            try:
+                jobs, _ = await self.door.jobs(keys=[list(key) for key in keys])
+                await self._take_all(jobs, live=True)
+            except (RelayGone, Refused) as error:
+                log.info("jobs=%d wait for the relay: %s", len(keys), error)
+                return  # all of them are listed again when it is back
+            except DiskBad as error:
+                log.error("jobs=%d stay with the relay: %s", len(keys), error)
+                await asyncio.sleep(1.0)
+                self._live.extendleft(reversed(keys))
+
+    async def _list(self) -> None:
+        """Everything that the relay holds un-acknowledged, oldest first. The relay's list is the truth: a row that was
+        made under another key (new epoch, salvaged journal) goes when the listing shows the job under its new one."""
+        after: list[Any] | None = None
+        count = 0
+        try:
+            while True:
+                jobs, more = await self.door.jobs(after=after, limit=BATCH)
+                await self._take_all(jobs, live=False)
+                count += len(jobs)
+                if jobs:
+                    after = _place(jobs[-1][0])
+                if not more or not jobs:
+                    break
+        except (RelayGone, Refused) as error:
+            log.info("backlog listing ended early after %d jobs: %s", count, error)
+            return
+        except DiskBad as error:
+            log.error("backlog stays with the relay: %s", error)
+            await asyncio.sleep(5.0)
+            self._listing = True
+            self._wake.set()
+            return
+        self.backlog_done.set()
+        if count:
+            log.info("backlog of %d jobs taken over from the relay", count)
+
+    async def _take_all(self, jobs: list[tuple[dict[str, Any], bytes]], live: bool) -> None:
+        """Side by side: while one is read, the others wait for the relay or the disk. Raises the first trouble."""
+        done = await asyncio.gather(*(self._take(*job, live) for job in jobs), return_exceptions=True)
+        for trouble in done:
+            if trouble is not None:
+                raise trouble
+
+    async def _take(self, header: dict[str, Any], raw: bytes, live: bool) -> None:
+        """One listed job or tombstone into the outbox, unless it is there."""
+        if "tomb" in header:
+            await self._bury(header["tomb"])
+            return
+        key: Key = (str(header["key"][0]), int(header["key"][1]))
+        if key in self._taking:
+            return
+        self._taking.add(key)
+        try:
+            found = await self.store.run(lambda c: outbox.find_key(c, *key))
+            if found is not None and header.get("replaced") and found[2].hex() != header["sha256"]:
+                stale = found[0]
+                await self.store.run(lambda c: outbox.delete(c, [stale]))
+                found = None
+            if found is None:
+                await self._read(key, header, raw, live)
+        except Refused as error:
+            log.error("job=%s/%d the relay refused: %s; tried again in %d s", *key, error, REFUSED_S)
+            asyncio.get_running_loop().call_later(REFUSED_S, self.want, [key])
+        finally:
+            self._taking.discard(key)
+
+    async def _bury(self, tomb: dict[str, Any]) -> None:
+        message = messages.new(
+            Tombstone, epoch=tomb["epoch"], first=tomb["first"], last=tomb["last"], reason=tomb["reason"]
+        )
+        row = await self.store.run(lambda c: outbox.put_tomb(c, message))
+        if row is not None:
+            self._due(row, True)
+
+    async def _read(self, key: Key, header: dict[str, Any], raw: bytes, live: bool) -> None:
+        replaced = bool(header.get("replaced"))
+        replacing: list[asyncio.Task[str]] = []
+
+        def ready(form: bytes) -> None:
+            replacing.append(asyncio.create_task(self._replace(key, header["sha256"], form), name="replace"))
+
+        try:
+            read = await self.reader.read(raw, replaced, ready)
+            if replaced:
+                sha256 = str(header["sha256"])
+            elif replacing:
+                sha256 = await replacing[-1]
+            else:  # it could not be masked: freeze it as it is; its bytes stay here
+                sha256 = await self._replace(key, header["sha256"], raw)
+        finally:
+            for task in replacing:
+                task.cancel()
+        withheld = self._is_withheld(read)
+        job = _captured(key, header, sha256, read.packed)
+        row = await self.store.run(lambda c: outbox.put_job(c, job, withheld))
+        if row is None:
+            return
+        self.counters["read" if read.packed else "unread"] += 1
+        self.counters["withheld"] += withheld
+        if read.raw is not None and not withheld and live:
+            self.cache.put(key, read.raw)
+        self._due(row, live)
+
+    def _is_withheld(self, read: Read) -> bool:
+        """Whether the job's bytes stay on the box: by the settings, or because they could not be masked."""
+        if read.raw is None or self.capture.send == "reading":
+            return True
+        may_be_picture = read.raster_only or not read.packed
+        return may_be_picture and not self.capture.send_raster
+
+    async def _replace(self, key: Key, sha256_raw: str, form: bytes) -> str:
+        """The relay's journal holds the masked form from here on. -> its hash, frozen at the first replace."""
+        answer = await self.door.ask("replace", form, key=list(key), sha256_raw=sha256_raw)
+        sha256 = str(answer["sha256"])
+        if sha256 != hashlib.sha256(form).hexdigest():
+            raise Refused("the job was replaced before by another form", "it is taken again in that one")
+        return sha256
+
+
+def _place(header: dict[str, Any]) -> list[Any]:
+    """Where the listing goes on."""
+    tomb = header.get("tomb")
+    return [tomb["epoch"], tomb["last"]] if tomb else list(header["key"])
+
+
+def _captured(key: Key, header: dict[str, Any], sha256: str, packed: bytes) -> Captured:
+    was = header.get("was")
+    return messages.new(
+        Captured,
+        epoch=key[0],
+        seq=key[1],
+        sha256=bytes.fromhex(sha256),
+        size=int(header["size"]),
+        boundary=Boundary(header["boundary"]),
+        pos=str(header.get("pos", "")),
+        printer=str(header.get("printer", "")),
+        started=_clock(header.get("started")),
+        ended=_clock(header.get("ended")),
+        continues=header.get("continues"),
+        delivered=str(header.get("delivered") or "all"),
+        was=(str(was[0]), int(was[1])) if was else None,
+        reading=msgspec.Raw(packed),
+    )
+
+
+def _clock(value: dict[str, Any] | None) -> Clock:
+    value = value or {}
+    trust = str(value.get("trust") or "none")
+    known = trust in tuple(Trust)
+    return Clock(
+        boot=str(value.get("boot") or ""),
+        mono_ms=int(value.get("mono_ms") or 0),
+        wall_ms=int(value.get("wall_ms") or 0),
+        trust=Trust(trust) if known else Trust.NONE,
+    )
+
+
+class Cache:
+    """The newest masked jobs, by key, of at most `most` bytes together."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._size = most, 0
+        self._jobs: OrderedDict[Key, bytes] = OrderedDict()
+
+    def put(self, key: Key, raw: bytes) -> None:
+        if len(raw) > self._most // 4:
+            return
+        self._size += len(raw) - len(self._jobs.pop(key, b""))
+        self._jobs[key] = raw
+        while self._size > self._most:
+            _, oldest = self._jobs.popitem(last=False)
+            self._size -= len(oldest)
+
+    def take(self, key: Key) -> bytes | None:
+        raw = self._jobs.pop(key, None)
+        if raw is not None:
+            self._size -= len(raw)
+        return raw

@@ -1,0 +1,186 @@
+"""The slips of agent.db: a row for each (order, part, copy number), and what is told of it. SQL and values.
+
+Each function takes the connection and is called through `Store.run`; a change of state and the report of it are written
+in the same transaction.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from agent import clock, outbox
+from agent.outbox import Row
+from wire import messages
+from wire.messages import OrderContent, OrderState, PrintOrder, Proof, Report
+
+KEEP_DAYS = 30
+OPEN = (
+    OrderState.RECEIVED,
+    OrderState.QUEUED,
+    OrderState.PRINTING,
+    OrderState.FAILED,
+    OrderState.UNCONFIRMED,
+    OrderState.CANCELLING,
+    OrderState.EXPIRED,
+)
+_content = msgspec.msgpack.Decoder(OrderContent).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Slip:
+    order_id: str
+    part: str
+    copy_number: int
+    copies: int
+    printer: str
+    asked: int
+    attempt: int
+    mark: str  # "" | "copy" | "stop"
+    copy: int
+    state: OrderState
+    held: bool
+    proof: Proof
+    reason: str
+    on_paper: int
+    max_age_s: int
+    boot: str
+    mono_ms: int
+    wall_ms: int
+    content: bytes
+
+    @property
+    def name(self) -> str:
+        """How the relay knows it."""
+        return f"{self.order_id}/{self.part}/{self.copy_number}"
+
+    def age_s(self) -> float | None:
+        """Seconds since it was received, or got its go; None when that was before this boot."""
+        return clock.age_s(self.boot, self.mono_ms)
+
+    def order_content(self) -> OrderContent | None:
+        return _content(self.content) if self.content else None
+
+    def report(self) -> Report:
+        return messages.new(
+            Report,
+            order=self.order_id,
+            part=self.part,
+            copy_number=self.copy_number,
+            state=OrderState.RECEIVED if self.state is OrderState.QUEUED else self.state,
+            attempt=self.asked,
+            copy=self.copy,
+            proof=self.proof,
+            reason=self.reason,
+            printer=self.printer,
+            clock=clock.now(),
+        )
+
+
+COLUMNS = (
+    "order_id, part, copy_number, copies, printer, asked, attempt, mark, copy, state, held, proof, reason, on_paper,"
+    " max_age_s, boot, mono_ms, wall_ms, content"
+)
+
+
+def _slip(row: tuple[object, ...]) -> Slip:
+    values = list(row)
+    values[9], values[10], values[11] = OrderState(str(row[9])), bool(row[10]), Proof(str(row[11]))
+    return Slip(*values)  # type: ignore[arg-type]
+
+
+def received(order: PrintOrder, printer: str, held: bool) -> Slip:
+    """A new order's slip, as it is first stored."""
+    now = clock.now()
+    return Slip(
+        order.order, order.part, order.copy_number, order.copies, printer, order.attempt, 0, "", 0,
+        OrderState.RECEIVED, held, Proof.NONE, "held: it is older than it may be printed without a go" if held else "",
+        0, order.max_age_s, now.boot, now.mono_ms, now.wall_ms, _encode(order.content),
+    )  # fmt: skip
+
+
+def get(connection: sqlite3.Connection, order_id: str, part: str, copy_number: int) -> Slip | None:
+    row = connection.execute(
+        f"SELECT {COLUMNS} FROM slips WHERE order_id = ? AND part = ? AND copy_number = ?",
+        (order_id, part, copy_number),
+    ).fetchone()
+    return _slip(row) if row else None
+
+
+def of_order(connection: sqlite3.Connection, order_id: str) -> list[Slip]:
+    return [_slip(r) for r in connection.execute(f"SELECT {COLUMNS} FROM slips WHERE order_id = ?", (order_id,))]
+
+
+def unfinished(connection: sqlite3.Connection) -> list[Slip]:
+    """Oldest first."""
+    return [
+        _slip(r)
+        for r in connection.execute(
+            f"SELECT {COLUMNS} FROM slips WHERE state NOT IN ('printed', 'cancelled', 'closed') ORDER BY rowid"
+        )
+    ]
+
+
+def put(connection: sqlite3.Connection, slip: Slip, tell: bool = True) -> Row | None:
+    """Write a slip, and with `tell` its report. -> the report's outbox row."""
+    values = (
+        slip.order_id, slip.part, slip.copy_number, slip.copies, slip.printer, slip.asked, slip.attempt, slip.mark,
+        slip.copy, str(slip.state), int(slip.held), str(slip.proof), slip.reason, slip.on_paper, slip.max_age_s,
+        slip.boot, slip.mono_ms, slip.wall_ms, slip.content,
+    )  # fmt: skip
+    connection.execute(
+        f"INSERT INTO slips ({COLUMNS}) VALUES ({', '.join('?' * len(values))})"
+        " ON CONFLICT (order_id, part, copy_number) DO UPDATE SET copies = excluded.copies,"
+        " printer = excluded.printer, asked = excluded.asked, attempt = excluded.attempt, mark = excluded.mark,"
+        " copy = excluded.copy, state = excluded.state, held = excluded.held, proof = excluded.proof,"
+        " reason = excluded.reason, on_paper = excluded.on_paper, max_age_s = excluded.max_age_s,"
+        " boot = excluded.boot, mono_ms = excluded.mono_ms, wall_ms = excluded.wall_ms, content = excluded.content",
+        values,
+    )
+    if not tell or slip.mark == "stop":  # a STOP PREPARING slip belongs to the box: the cloud knows no such part
+        return None
+    return outbox.put_message(connection, "reports", slip.report())
+
+
+def young_again(slip: Slip) -> Slip:
+    """Its age counts from now: it got its go."""
+    now = clock.now()
+    return replace(slip, boot=now.boot, mono_ms=now.mono_ms, wall_ms=now.wall_ms, held=False)
+
+
+def cancel(connection: sqlite3.Connection, order_id: str, reason: str) -> None:
+    connection.execute(
+        "INSERT INTO cancels (order_id, reason, wall_ms) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        (order_id, reason, clock.wall_ms()),
+    )
+
+
+def cancelled(connection: sqlite3.Connection, order_id: str) -> str | None:
+    """The reason of an order's cancel, None where it was not cancelled."""
+    row = connection.execute("SELECT reason FROM cancels WHERE order_id = ?", (order_id,)).fetchone()
+    return str(row[0]) if row else None
+
+
+def held_orders(connection: sqlite3.Connection) -> list[str]:
+    """Orders that the box holds and has not printed."""
+    found = connection.execute(
+        "SELECT DISTINCT order_id FROM slips WHERE mark != 'stop'"
+        " AND state IN ('received', 'queued', 'failed', 'expired') ORDER BY rowid"
+    )
+    return [str(row[0]) for row in found]
+
+
+def forget(connection: sqlite3.Connection, newest: int = 5000) -> None:
+    """Finished slips older than KEEP_DAYS go; the newest stay whatever the clock says, since it may be wrong."""
+    before = clock.wall_ms() - KEEP_DAYS * 86_400_000
+    connection.execute(
+        "DELETE FROM slips WHERE state IN ('printed', 'cancelled', 'closed') AND wall_ms < ?"
+        " AND rowid <= (SELECT max(rowid) FROM slips) - ?",
+        (before, newest),
+    )
+    connection.execute(
+        "DELETE FROM cancels WHERE wall_ms < ? AND rowid <= (SELECT max(rowid) FROM cancels) - ?", (before, newest)
+    )

@@ -1,0 +1,417 @@
+"""What is due goes up; what the cloud has acknowledged goes away. One sender, one window, each record its own clock.
+
+A row is sent when the broker is connected, again when the cloud has not acknowledged it some time after the broker took
+it, and again after every reconnect. It leaves the outbox only by the cloud's acknowledgement (key and hash, or id), and
+a job is released at the relay before its row goes: a crash in between only repeats an acknowledgement.
+
+Reports go before receipts. Live receipts and the backlog take turns; the backlog may have only BACKLOG_BYTES on the
+way, so that on a slow line a live receipt finds a short queue. A job above one message travels in parts, one at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent import outbox
+from agent.door import Door, Refused, RelayGone
+from agent.mqtt import Denied, Incoming, Mqtt, Offline
+from agent.outbox import Row
+from agent.reading import Key, Reading
+from agent.store import DiskBad, Store, set_aside
+from wire import messages
+from wire.messages import Acks, BadMessage, Captured, Part, Want
+
+log = logging.getLogger("tillwire.agent")
+
+WINDOW = 64  # records on the way: published, neither acknowledged nor given up for now
+BACKLOG_BYTES = 64 * 1024  # of the backlog, published and not yet with the broker
+PIECE = 32 * 1024  # bytes of a job in one part
+RESEND_S, RESEND_MOST_S = 10.0, 600.0  # after the broker took it; doubles
+LIVE_MOST = 200  # waiting in memory; more of them become backlog
+PREFETCH_ROWS, PREFETCH_BYTES = 40, 512 * 1024
+WANT_MOST = 5000  # keys taken from one `want`; the cloud asks again for the rest
+
+
+@dataclass(slots=True)
+class Sent:
+    """A row that was published in this connection."""
+
+    tries: int = 0
+    on_the_way: bool = False
+    since: float = field(default_factory=time.monotonic)  # of the first try
+
+
+class Uplink:
+    def __init__(self, mqtt: Mqtt, store: Store, door: Door) -> None:
+        self.mqtt, self.store, self.door = mqtt, store, door
+        self.reading: Reading  # set by the daemon: the two know each other
+        self.counters = {"sent": 0, "resent": 0, "acked": 0, "acks_ignored": 0, "denied": 0, "bad_messages": 0}
+        self.drained = asyncio.Event()  # everything in the outbox was sent at least once
+        self._wake = asyncio.Event()
+        self._messages: deque[Row] = deque()
+        self._live: deque[Row] = deque()
+        self._again: deque[int] = deque()
+        self._backlog: deque[tuple[Row, bytes | None]] = deque()
+        self._backlog_at = 0  # row id
+        self._backlog_end = True
+        self._backlog_bytes = 0
+        self._turn = 0
+        self._sent: dict[int, Sent] = {}
+        self._flying = 0
+        self._large: asyncio.Task[None] | None = None
+        self._larges: dict[int, Row] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._released_later: list[tuple[int, str, int, str]] = []
+        mqtt.on_state.append(self._state)
+        mqtt.on_message["acks"] = self._acks
+        door.on_open.append(lambda _hello: self._soon(self._release([]), "release"))
+
+    # ---- what the others call
+
+    def due(self, row: Row, live: bool) -> None:
+        """A new row stands in the outbox."""
+        if not self.mqtt.connected:
+            return  # the backlog starts at the first row after a reconnect
+        if row.kind == "message":
+            self._messages.append(row)
+        elif live and len(self._live) < LIVE_MOST:
+            self._live.append(row)
+        else:
+            self._backlog_end = False  # the cursor stands before this row: rows are only added behind it
+        self._wake.set()
+
+    async def report(self, message: messages.Message, leaf: str = "reports") -> None:
+        """Keep a message until the cloud has acknowledged it. Raises DiskBad."""
+        row = await self.store.run(lambda c: outbox.put_message(c, leaf, message))
+        self.due(row, True)
+
+    def oldest_unacked_s(self) -> float:
+        """How long the longest waiting record has been sent without an acknowledgement; 0 while not connected."""
+        if not self._sent or not self.mqtt.connected:
+            return 0.0
+        return time.monotonic() - min(sent.since for sent in self._sent.values())
+
+    # ---- sending
+
+    def _state(self, connected: bool) -> None:
+        """Everything that is not acknowledged is due again with each new connection."""
+        self._messages.clear()
+        self._live.clear()
+        self._again.clear()
+        self._backlog.clear()
+        self._sent.clear()
+        self._flying = self._backlog_bytes = self._backlog_at = 0
+        self._backlog_end = not connected
+        self.drained.clear()
+        if self._large is not None:
+            self._large.cancel()
+            self._large = None
+        self._larges.clear()
+        self._wake.set()
+
+    async def run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._burst()
+            except Offline:
+                continue
+            except DiskBad as error:
+                log.error("uplink waits: %s", error)
+                asyncio.get_running_loop().call_later(2.0, self._wake.set)
+
+    async def _burst(self) -> None:
+        """Everything that may be sent now; acknowledgements are taken in between."""
+        while self.mqtt.connected:
+            if not await self._one():
+                return
+            await asyncio.sleep(0)
+
+    async def _one(self) -> bool:
+        """Send the next thing that may be sent now. -> whether there was one."""
+        if self._messages:
+            row = self._messages.popleft()
+            if row.id not in self._sent:
+                self._publish(row, row.payload, backlog=False)
+            return True
+        if self._flying >= WINDOW:
+            return False
+        self._turn += 1
+        backlog_first = self._turn % 4 == 0
+        if backlog_first and await self._one_of_backlog():
+            return True
+        if self._live:
+            row = self._live.popleft()
+            if row.id not in self._sent:
+                await self._send(row, self.reading.cache.take((row.epoch, row.seq)), backlog=False)
+            return True
+        if self._again:
+            again = self._again.popleft()
+            for row in await self.store.run(lambda c: outbox.by_ids(c, [again])):
+                await self._send(row, None, backlog=False)
+            return True
+        return not backlog_first and await self._one_of_backlog()
+
+    async def _one_of_backlog(self) -> bool:
+        if self._backlog_bytes >= BACKLOG_BYTES or (self._backlog_end and not self._backlog):
+            return False
+        if not self._backlog:
+            await self._prefetch()
+            if not self._backlog:
+                return False
+        row, raw = self._backlog.popleft()
+        if row.id not in self._sent:
+            await self._send(row, raw, backlog=True)
+        return True
+
+    async def _prefetch(self) -> None:
+        """The next rows of the backlog with their bytes, pulled from the relay in one go."""
+        connection = self.mqtt.connects
+        at = self._backlog_at
+        rows = await self.store.run(lambda c: outbox.after(c, at, PREFETCH_ROWS))
+        if connection != self.mqtt.connects:
+            return
+        if not rows:
+            self._backlog_end = True
+            self.drained.set()
+            return
+        size = 0
+        chosen: list[Row] = []
+        for row in rows:
+            size += row.size if row.kind == "job" and not row.withheld else 0
+            if chosen and size > PREFETCH_BYTES:
+                break
+            chosen.append(row)
+        wanted = [(r.epoch, r.seq) for r in chosen if r.kind == "job" and not r.withheld and r.size <= PREFETCH_BYTES]
+        raws = await self._pull(wanted)
+        if connection != self.mqtt.connects:
+            return
+        self._backlog_at = chosen[-1].id
+        self._backlog.extend((row, raws.get((row.epoch, row.seq))) for row in chosen if row.id not in self._sent)
+
+    async def _pull(self, keys: list[Key]) -> dict[Key, bytes]:
+        """Masked bytes from the relay's journal; what it does not have (any more) is missing from the answer."""
+        if not keys:
+            return {}
+        try:
+            jobs, _ = await self.door.jobs(keys=[list(key) for key in keys])
+        except (RelayGone, Refused) as error:
+            log.info("jobs=%d wait for the relay: %s", len(keys), error)
+            return {}
+        return {
+            (str(header["key"][0]), int(header["key"][1])): raw
+            for header, raw in jobs
+            if "key" in header and header.get("replaced")
+        }
+
+    async def _send(self, row: Row, raw: bytes | None, backlog: bool) -> None:
+        if row.kind != "job":
+            self._publish(row, row.payload, backlog)
+            return
+        if raw is None and not row.withheld:
+            if row.size > messages.MAX_PART:
+                self._send_large(row)
+                return
+            raw = (await self._pull([(row.epoch, row.seq)])).get((row.epoch, row.seq))
+            if raw is None:
+                self._later(row.id)
+                return
+        job = row.captured()
+        if raw is not None and len(raw) > messages.MAX_PART:
+            self._send_large(row)
+            return
+        job.raw = raw
+        payload = messages.encode(job)
+        if len(payload) > messages.MAX_MESSAGE:
+            self._send_large(row)
+            return
+        self._publish(row, payload, backlog)
+
+    def _publish(self, row: Row, payload: bytes, backlog: bool) -> None:
+        sent = self._fly(row.id)
+        size = len(payload) if backlog else 0
+        self._backlog_bytes += size
+        connection = self.mqtt.connects
+        future = self.mqtt.publish(row.leaf, payload)
+
+        def with_broker(done: asyncio.Future[None]) -> None:
+            if connection != self.mqtt.connects:
+                return
+            self._backlog_bytes -= size
+            self._with_broker(row.id, sent, done)
+
+        future.add_done_callback(with_broker)
+
+    def _fly(self, row_id: int) -> Sent:
+        sent = self._sent.setdefault(row_id, Sent())
+        sent.tries += 1
+        sent.on_the_way = True
+        self._flying += 1
+        self.counters["sent" if sent.tries == 1 else "resent"] += 1
+        return sent
+
+    def _with_broker(self, row_id: int, sent: Sent, done: asyncio.Future[None]) -> None:
+        """The broker took it (or refused): from now on the cloud has RESEND_S to acknowledge it."""
+        error = done.exception()
+        if isinstance(error, Offline):
+            return  # the reconnect makes all of it due again
+        if isinstance(error, Denied):
+            self.counters["denied"] += 1
+        pause = min(RESEND_S * 2 ** (sent.tries - 1), RESEND_MOST_S) * random.uniform(0.8, 1.2)
+        asyncio.get_running_loop().call_later(pause, self._not_acked, row_id, sent)
+        self._wake.set()
+
+    def _not_acked(self, row_id: int, sent: Sent) -> None:
+        if self._sent.get(row_id) is not sent or not sent.on_the_way:
+            return  # acknowledged meanwhile, or another connection
+        self._landed(sent)
+        self._again.append(row_id)
+        self._wake.set()
+
+    def _landed(self, sent: Sent) -> None:
+        if sent.on_the_way:
+            sent.on_the_way = False
+            self._flying -= 1
+
+    def _later(self, row_id: int) -> None:
+        """Its bytes could not be had from the relay now."""
+        asyncio.get_running_loop().call_later(2.0, self._make_due, row_id, self.mqtt.connects)
+
+    def _make_due(self, row_id: int, connection: int) -> None:
+        if connection == self.mqtt.connects and row_id not in self._sent:
+            self._again.append(row_id)
+            self._wake.set()
+
+    # ---- a job larger than one message
+
+    def _send_large(self, row: Row) -> None:
+        """One large job at a time; the others wait for their turn behind it, the small ones do not."""
+        if row.id not in self._larges:
+            self._larges[row.id] = row
+        if self._large is None or self._large.done():
+            self._large = asyncio.create_task(self._send_larges(), name="uplink-parts")
+
+    async def _send_larges(self) -> None:
+        while self._larges:
+            await self._parts(next(iter(self._larges.values())))
+            del self._larges[next(iter(self._larges))]
+
+    async def _parts(self, row: Row) -> None:
+        raw = b"" if row.withheld else (await self._pull([(row.epoch, row.seq)])).get((row.epoch, row.seq))
+        if raw is None:
+            self._later(row.id)
+            return
+        pieces = [raw[at : at + PIECE] for at in range(0, len(raw), PIECE)] or [b""]
+        job = row.captured()
+        job.parts, job.raw = len(pieces), None if row.withheld else pieces[0]
+        first = messages.encode(job)
+        if len(first) > messages.MAX_MESSAGE:  # the cloud reads it again from the bytes
+            job.reading = Captured.reading
+            first = messages.encode(job)
+        sent = self._fly(row.id)
+        try:
+            future = self.mqtt.publish(row.leaf, first)
+            for number, piece in enumerate(pieces[1:], 1):
+                await future
+                part = messages.new(
+                    Part, epoch=job.epoch, seq=job.seq, sha256=job.sha256, part=number, parts=len(pieces), raw=piece
+                )
+                future = self.mqtt.publish(row.leaf, messages.encode(part))
+            await future
+        except (Offline, Denied) as error:
+            log.info("job=%s/%d in parts: %s", job.epoch, job.seq, error)
+        self._with_broker(row.id, sent, future)
+
+    # ---- acknowledgements
+
+    def _acks(self, incoming: Incoming) -> None:
+        self._soon(self._take_acks(incoming), "acks")
+
+    async def _take_acks(self, incoming: Incoming) -> None:
+        try:
+            acks: Acks = messages.decode("acks", incoming.payload, incoming.topic)
+        except BadMessage as error:
+            self.counters["bad_messages"] += 1
+            log.warning("message set aside: %s", error)
+            problem = error.problem
+            await self.store.run(lambda c: set_aside(c, incoming.topic, problem, incoming.payload))
+            incoming.done()
+            return
+        found = await self.store.run(lambda c: [outbox.find_key(c, ack.epoch, ack.seq) for ack in acks.acks])
+        release: list[tuple[int, str, int, str]] = []
+        for ack, row in zip(acks.acks, found, strict=True):
+            if row is not None and row[2] == ack.sha256:
+                release.append((row[0], ack.epoch, ack.seq, ack.sha256.hex()))
+            else:  # acknowledged before, or forged: it frees nothing
+                self.counters["acks_ignored"] += 1
+                if row is not None:
+                    log.error("ack=%s/%d names another hash than the job has: ignored", ack.epoch, ack.seq)
+        if acks.ids:
+            for row_id in await self.store.run(lambda c: outbox.delete_messages(c, acks.ids)):
+                self._gone(row_id)
+        await self._release(release)
+        incoming.done()
+        for want in acks.want:
+            await self._wanted(want)
+
+    async def _release(self, rows: list[tuple[int, str, int, str]]) -> None:
+        """Tell the relay that the cloud has these, then forget them. While the relay is away they wait."""
+        rows = rows + self._released_later
+        self._released_later = []
+        if not rows:
+            return
+        for row_id, *_ in rows:
+            self._gone(row_id)
+        try:
+            for start in range(0, len(rows), 30):  # the header line holds at most 4 KiB
+                group = rows[start : start + 30]
+                answer = await self.door.ask("release", jobs=[[epoch, seq, sha] for _, epoch, seq, sha in group])
+                for refused in answer.get("refused") or ():
+                    log.error("job=%s the relay did not release: %s", refused.get("key"), refused.get("problem"))
+        except RelayGone as error:
+            log.info("acks=%d wait for the relay: %s", len(rows), error)
+            self._released_later.extend(rows)
+            return
+        except Refused as error:
+            log.error("acks=%d the relay refused: %s", len(rows), error)
+        await self.store.run(lambda c: outbox.delete(c, [row_id for row_id, *_ in rows]))
+        self.counters["acked"] += len(rows)
+
+    def _gone(self, row_id: int) -> None:
+        sent = self._sent.pop(row_id, None)
+        if sent is not None:
+            self._landed(sent)
+        self._wake.set()
+
+    async def _wanted(self, want: Want) -> None:
+        """The cloud sees a hole: what stands in the outbox is due now, the rest is taken from the relay again."""
+        last = min(want.last, want.first + WANT_MOST - 1)
+        if last < want.first:
+            return
+        have = await self.store.run(lambda c: outbox.ids_between(c, want.epoch, want.first, last))
+        for row_id in have.values():
+            sent = self._sent.pop(row_id, None)
+            if sent is not None:
+                self._landed(sent)
+            self._again.append(row_id)
+        self._wake.set()
+        missing = [(want.epoch, seq) for seq in range(want.first, last + 1) if seq not in have]
+        log.info("want=%s/%d-%d due=%d asked of the relay=%d", want.epoch, want.first, last, len(have), len(missing))
+        self.reading.want(missing)
+
+    def _soon(self, work: Any, name: str) -> None:
+        task = asyncio.create_task(work, name=f"uplink-{name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("task=%s failed: %r", task.get_name(), error)

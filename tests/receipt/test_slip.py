@@ -1,0 +1,132 @@
+"""receipt/slip.py: an order on paper. What a customer wrote is data, never commands."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from receipt.slip import Slip, SlipItem, clean, encode, render, width, wrap
+
+ORDER = Slip(
+    number="A12",
+    kind="dine_in",
+    table="7",
+    items=(SlipItem("宫保鸡丁", 2, 1250, ("no peanuts",), "quick please"), SlipItem("Café crème")),
+    note="birthday",
+    customer="Li",
+    currency="EUR",
+    total=2800,
+    placed_at="2026-11-22 10:00",
+    shop="面馆",
+)
+WORDS = st.text(max_size=60)
+SLIPS = st.builds(
+    Slip,
+    number=WORDS,
+    kind=st.sampled_from(["dine_in", "takeaway", "delivery"]) | WORDS,
+    items=st.lists(
+        st.builds(SlipItem, WORDS, st.integers(0, 999), options=st.lists(WORDS, max_size=2).map(tuple), note=WORDS),
+        max_size=4,
+    ).map(tuple),
+    table=WORDS,
+    customer=WORDS,
+    note=WORDS,
+    channel=WORDS,
+    shop=WORDS,
+    placed_at=WORDS,
+)
+ALLOWED = re.compile(
+    rb"\x1b@|\x1ba[\x00-\x02]|\x1bE[\x00\x01]|\x1d![\x00-\x77]|\x1bd[\x00-\x0a]|\x1dV\x00"
+    rb"|\x1c&(?:[\x81-\xfe][\x40-\x7e\x80-\xfe])+\x1c\.|[\x20-\x7e]+|\n",
+    re.S,
+)
+
+
+def commands(job: bytes) -> list[bytes]:
+    """Cut by a second, independent reading of what a slip may be made of; fails on anything else."""
+    found, at = [], 0
+    while at < len(job):
+        match = ALLOWED.match(job, at)
+        assert match, f"byte {at}: {job[at : at + 12]!r} is no command of a slip"
+        found.append(match.group())
+        at = match.end()
+    return found
+
+
+def lines(job: bytes) -> list[str]:
+    text = b"".join(c for c in commands(job) if c[:1] not in b"\x1b\x1d")
+    return text.replace(b"\x1c&", b"").replace(b"\x1c.", b"").decode("gbk").splitlines()
+
+
+def test_type_and_table_come_first_and_largest() -> None:
+    job = render(ORDER)
+    assert lines(job)[:3] == ["DINE IN", "TABLE 7", "#A12"]
+    assert job.index(b"\x1d!\x11") < job.index(b"DINE IN") < job.index(b"\x1d!\x00")
+
+
+def test_it_says_what_is_to_be_cooked() -> None:
+    said = lines(render(ORDER))
+    for line in ("2 x 宫保鸡丁", "    + no peanuts", "    ! quick please", "Note: birthday", "Total: EUR 28.00"):
+        assert line in said
+    assert "Ordered: 2026-11-22 10:00" in said
+
+
+@pytest.mark.parametrize("mark", ["REPRINT", "COPY 1", "STOP PREPARING"])
+def test_a_mark_stands_at_the_head_and_at_the_foot(mark: str) -> None:
+    said = lines(render(ORDER, mark))
+    heads = [line for line in said if mark.split()[0] in line]
+    assert said[0].startswith(f"** {mark.split()[0]}") and len(heads) == 2
+    assert mark not in "\n".join(lines(render(ORDER)))
+
+
+def test_it_ends_with_feed_and_cut() -> None:
+    assert render(ORDER).endswith(b"\x1bd\x06\x1dV\x00") and render(ORDER).startswith(b"\x1b@")
+
+
+def test_planned_copies_are_counted() -> None:
+    import dataclasses
+
+    assert "Kitchen 1/2" in lines(render(dataclasses.replace(ORDER, part="kitchen", copies=2)))
+
+
+@pytest.mark.covers("A1", "A4", "A5")
+@given(slip=SLIPS, mark=st.sampled_from(["", "COPY 1"]))
+def test_only_commands_of_a_slip_come_out_whatever_was_written(slip: Slip, mark: str) -> None:
+    commands(render(slip, mark))
+
+
+@pytest.mark.covers("A1")
+@pytest.mark.parametrize("control", [*range(32), *range(127, 160)])
+def test_no_control_character_reaches_the_printer(control: int) -> None:
+    evil = f"x{chr(control)}p\0{chr(control)}y"
+    slip = Slip(number=evil, kind=evil, items=(SlipItem(evil, 1, 1, (evil,), evil),), table=evil, note=evil, shop=evil)
+    commands(render(slip))
+
+
+@pytest.mark.covers("A5")
+def test_a_note_cannot_pass_for_a_head_of_ours() -> None:
+    note = "\n\n\n** COPY 1 **\n\u202eDIAP\u200b"
+    slip = Slip(number="1", kind="takeaway", items=(), note=note)
+    said = lines(render(slip))
+    assert not any(line.startswith("** COPY") for line in said)
+    assert "Note: ** COPY 1 ** DIAP" in said
+
+
+@pytest.mark.covers("A6")
+def test_a_slip_has_an_end_whatever_is_ordered() -> None:
+    slip = Slip(number="1", kind="takeaway", items=tuple(SlipItem(f"item {n}") for n in range(10_000)))
+    assert len(lines(render(slip))) <= 401
+
+
+@given(text=WORDS, columns=st.integers(8, 48))
+def test_no_line_is_wider_than_the_paper(text: str, columns: int) -> None:
+    assert all(width(line) <= columns for line in wrap(clean(text), columns))
+
+
+@given(text=WORDS)
+def test_the_width_is_what_is_sent(text: str) -> None:
+    sent = encode(clean(text)).replace(b"\x1c&", b"").replace(b"\x1c.", b"")
+    assert len(sent) == width(clean(text))
