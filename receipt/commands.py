@@ -188,8 +188,12 @@ def _v(
     )
 
 
+FUNCTIONS: list[Command] = []  # the rows that a function code chooses
+
+
 def _f(name: str, effect: Effect, source: str, answer: Answer | None = None) -> Command:
-    return Command(name, 0, effect, source, answer)
+    FUNCTIONS.append(Command(name, 0, effect, source, answer))
+    return FUNCTIONS[-1]
 
 
 def _both(functions: dict[int, Command]) -> dict[int, Command]:

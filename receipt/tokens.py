@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
-from receipt.commands import ESCPOS, TEXT, UNKNOWN, Answer, Command, Effect
+from receipt.commands import ESCPOS, FUNCTIONS, TEXT, UNKNOWN, Answer, Command, Effect
 from receipt.star import RASTER_PART, RASTER_ROW, STAR
 
 __all__ = ["Answer", "Command", "Dialect", "Effect", "Mark", "Scanner", "Token", "Tokenizer", "detect"]
@@ -111,6 +111,17 @@ _PARTS = {
     row: Command(row.name, 0, row.effect, row.source, part=True)
     for row in (_DEFINE_CHARACTERS, ESCPOS[b"\x1cq"], STAR[b"\x1b\x1cq"])
 }
+
+
+# Every row there is, those of function codes too: for tables keyed by row.
+ALL_COMMANDS: tuple[Command, ...] = (
+    *ESCPOS.values(),
+    *STAR.values(),
+    *FUNCTIONS,
+    RASTER_ROW,
+    RASTER_PART,
+    *_PARTS.values(),
+)
 
 
 class _Pieces(NamedTuple):
