@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 
 from receipt.codepages import MULTIBYTE, decode
 from receipt.commands import TEXT
@@ -14,18 +15,22 @@ from receipt.recognise import (
     recognise_double,
     recognise_single,
 )
-from receipt.tokens import Mark
+from receipt.tokens import ALL_COMMANDS, Scanner
 
 _DOUBLE_LEAST = 0.6  # how sure the double-byte reading must be where nothing was selected
 _DOUBLE_SURE = 0.75  # and where a single-byte page was selected, but reads oddly
+_EVIDENCE = 32768  # bytes of text looked at
+_PAGES = ("code_page", "star_code_page", "encoding")
+_SWITCHES = ("initialise", "kanji_on", "kanji_off", "star_kanji_on", "star_kanji_off", "star_shift_jis")
+_SELECTING = {row for row in ALL_COMMANDS if row.name in _PAGES or row.name in _SWITCHES}
 _Key = tuple[str, int, bool | None]
 
 
 class Encoding:
     """The printer's character state, and the choice of codec that follows from it and from the job's own bytes."""
 
-    def __init__(self, raw: bytes, marks: list[Mark], profile: Profile) -> None:
-        self._raw, self._marks, self._profile = raw, marks, profile
+    def __init__(self, raw: bytes, profile: Profile) -> None:
+        self._raw, self._profile = raw, profile
         self._runs: dict[_Key, list[bytes]] | None = None
         self._choices: dict[tuple[object, ...], str] = {}
         self.reset()
@@ -120,28 +125,42 @@ class Encoding:
         return best or default
 
     def _gathered(self) -> dict[_Key, list[bytes]]:
-        """The runs beyond ASCII, by what was selected when they came: the evidence."""
-        if self._runs is None:
-            self._runs = defaultdict(list)
-            selected: tuple[str, int] = ("", -1)
-            kanji: bool | None = None
-            raw = self._raw
-            for command, start, end in self._marks:
+        """The runs beyond ASCII, by what was selected when they came: the evidence. Some kilobytes are enough."""
+        if self._runs is not None:
+            return self._runs
+        self._runs = defaultdict(list)
+        selected: tuple[str, int] = ("", -1)
+        kanji: bool | None = None
+        raw, room = self._raw, _EVIDENCE
+        scanner = Scanner(self._profile.dialect)
+        for part in slices(raw):
+            for command, start, end in scanner.feed(part):
                 if command is TEXT:
-                    run = raw[start:end]
+                    run = raw[start : min(end, start + 1000)]
                     if not run.isascii():
                         self._runs[(*selected, kanji)].append(run)
-                elif command.name in ("code_page", "star_code_page", "encoding"):
-                    selected = (command.name, raw[end - 1] if end <= len(raw) else 0)
-                elif command.name == "initialise":
-                    selected, kanji = ("", -1), None
-                elif command.name in ("kanji_on", "star_kanji_on"):
-                    kanji = True
-                elif command.name in ("kanji_off", "star_kanji_off"):
-                    kanji = False
-                elif command.name == "star_shift_jis":
-                    kanji = end <= len(raw) and raw[end - 1] & 1 > 0
+                        room -= len(run)
+                elif command in _SELECTING:
+                    name, last = command.name, raw[end - 1] if end <= len(raw) else 0
+                    if name == "initialise":
+                        selected, kanji = ("", -1), None
+                    elif name in _PAGES:
+                        selected = (name, last)
+                    else:
+                        kanji = name.endswith("_on") or (name == "star_shift_jis" and last & 1 > 0)
+            if room < 0:
+                break
         return self._runs
+
+
+def slices(raw: bytes, size: int = 65536) -> Iterator[bytes]:
+    """A job in parts that end between lines where they can: what is walked in parts needs little memory."""
+    at = 0
+    while len(raw) - at > size:
+        end = raw.rfind(b"\n", at, at + size) + 1 or at + size
+        yield raw[at:end]
+        at = end
+    yield raw[at:] if at else raw
 
 
 def cells(text: str) -> int:

@@ -13,42 +13,44 @@ from itertools import pairwise
 from receipt import symbols
 from receipt.codepages import ESCPOS_PAGES, NATIONAL, STAR_PAGES, VENDOR_ENCODINGS
 from receipt.commands import TEXT, UNKNOWN, Command, Effect
-from receipt.encoding import Encoding, cells, is_wide
+from receipt.encoding import Encoding, cells, is_wide, slices
 from receipt.paper import CELL, PLAIN, Bitmap, Code, Line, Paper, Profile, Span, Style
 from receipt.tokens import ALL_COMMANDS, Dialect, Mark, Scanner
 
 _LINE = 30  # dots from a line to the next: ESC 2
 _DEFAULT = Profile()
+MOST_LINES = 50_000  # some 180 m of paper: a job that prints more is not a receipt
+_MOST_DOTS = 4096 * CELL  # the widest line, where the paper's width is not known
+_MOST_SPANS = 500  # in a line: a printer's line buffer is full long before
 _new = tuple.__new__
 _Handler = Callable[["_Printer", int, int], None]
 
 
 def lay_out(raw: bytes, profile: Profile | None = None) -> Paper:
-    """The lines of one job. Never raises, whatever the bytes; time is linear in them."""
-    profile = profile or _DEFAULT
-    scanner = Scanner(profile.dialect)
-    marks = scanner.feed(raw)
-    printer = _Printer(raw, marks, scanner.dialect is Dialect.STAR, profile)
-    printer.run()
+    """The lines of one job.
+
+    Never raises, whatever the bytes; time and memory are linear in them. Nothing beyond `MOST_LINES` rows is laid out.
+    """
+    printer = _Printer(raw, profile or _DEFAULT)
+    dialect, torn = printer.run()
     lines = tuple(printer.lines)
     text = any(line.text for line in lines)
     pictures = any(line.kind == "image" for line in lines)
-    unknown = printer.unknown + (len(raw) > scanner.head_start)
-    return Paper(lines, scanner.dialect, unknown, pictures and not text, printer.columns())
+    return Paper(lines, dialect, printer.unknown + torn, pictures and not text, printer.columns())
 
 
 class _Printer:
-    def __init__(self, raw: bytes, marks: list[Mark], star: bool, profile: Profile) -> None:
-        self.raw, self.marks, self.profile, self.star = raw, marks, profile, star
-        self.encoding = Encoding(raw, marks, profile)
+    def __init__(self, raw: bytes, profile: Profile) -> None:
+        self.raw, self.profile = raw, profile
+        self.encoding = Encoding(raw, profile)
         self.lines: list[Line] = []
         self.unknown = 0
         self.cr_feeds = b"\n" not in raw and b"\r" in raw
         self.images: dict[str, Bitmap] = {}
         self.rows: list[bytes] = []
         self.rows_start = self.rows_end = 0
-        self.dots = profile.dots or (profile.columns * CELL if profile.columns else 0)
-        self.told_width = bool(self.dots)
+        told = profile.dots or (profile.columns or 0) * CELL
+        self.told_width, self.dots = told > 0, told or _MOST_DOTS
         self.page: list[tuple[int, int, int, Span]] | None = None
         self.reset()
 
@@ -80,29 +82,41 @@ class _Printer:
             self._line(start)
         self.reset()
 
-    def run(self) -> None:
+    def run(self) -> tuple[Dialect, bool]:
+        """Walk the job. Gives its dialect, and whether it ends within a command."""
         raw = self.raw
-        for command, start, end in self.marks:
+        scanner = Scanner(self.profile.dialect)
+        for part in slices(raw):
+            self._walk(scanner.feed(part))
+            if len(self.lines) >= MOST_LINES:
+                break
+        if self.spans or self.pictures or self.rows:
+            self._line(len(raw))
+        if self.page:
+            self._print_page(len(raw))
+        self._turn_upside_down()
+        return scanner.dialect, not scanner.at_boundary
+
+    def _walk(self, marks: list[Mark]) -> None:
+        raw, encoding = self.raw, self.encoding
+        for command, start, end in marks:
             if command is TEXT:
                 if not self.printing:
                     continue
                 run = raw[start:end]
-                encoding = self.encoding
                 if run.isascii() and not encoding.jis and b"\\" not in run:
                     text, count = run.decode("ascii"), end - start
                 else:
                     text, count = encoding.decode(run)
                 if self.national is not None:
                     text = text.translate(self.national)
-                style = self.style
-                if self.char_space:
-                    dots = count * (self.cell + self.char_space)
-                else:
-                    dots = count * self.cell
-                self.spans.append(_new(Span, (self.x, text, style, dots)))
+                dots = count * (self.cell + self.char_space)
+                self.spans.append(_new(Span, (self.x, text, self.style, dots)))
                 self.x += dots
-                if self.dots and self.x > self.dots:
+                if self.x > self.dots:
                     self._wrap(end)
+                elif len(self.spans) > _MOST_SPANS:
+                    self._line(end)
                 continue
             handler = _HANDLERS.get(command)
             if handler is not None:
@@ -111,11 +125,6 @@ class _Printer:
                 self.unknown += 1
             elif Effect.CUTS in command.effect:
                 self._cut(start, end)
-        if self.spans or self.pictures or self.rows:
-            self._line(len(raw))
-        if self.page:
-            self._print_page(len(raw))
-        self._turn_upside_down()
 
     # ---- lines
 
@@ -151,36 +160,27 @@ class _Printer:
         self.line_start = end
 
     def _wrap(self, end: int) -> None:
-        """The text is wider than the paper: the printer goes on in the next line, character by character."""
+        """The last run of text is wider than the paper: what does not fit goes on in the next line."""
         if self.page is not None:
             return
-        while self.x > self.dots:
-            span = self.spans[-1]
-            room = self.dots - span.x
-            text, style = span.text, span.style
-            cell = span.dots // max(cells(text), 1) or CELL
-            fit, used = 0, 0
-            for character in text:
-                wide = cell * (2 if is_wide(character) else 1)
-                if used + wide > room:
-                    break
-                used += wide
-                fit += 1
-            if fit == 0 and span.x == 0:
-                fit, used = 1, span.dots
-            rest = text[fit:]
-            if not rest:
-                return
-            self.spans[-1] = Span(span.x, text[:fit], style, used)
-            if not fit:
-                self.spans.pop()
-            self._line(end)
-            self.spans = [Span(0, rest, style, span.dots - used)]
-            self.x = max(span.dots - used, 0)
+        x, text, style, dots = self.spans.pop()
+        narrow = max(dots // max(cells(text), 1), 1)
+        begun, used, x0 = 0, 0, x
+        for at, character in enumerate(text):
+            wide = narrow * 2 if is_wide(character) else narrow
+            if x + used + wide > self.dots and (used or x):
+                if used:
+                    self.spans.append(Span(x0, text[begun:at], style, used))
+                self._line(end)
+                begun, used, x, x0 = at, 0, 0, 0
+            used += wide
+        if begun < len(text):
+            self.spans.append(Span(x0, text[begun:], style, used))
+        self.x = x + used
 
     def columns(self) -> int:
         """Characters across: what the profile or GS W says, else the usual width that holds every line."""
-        if self.told_width and self.dots:
+        if self.told_width:
             return self.dots // CELL
         longest = 0
         for line in self.lines:
@@ -205,8 +205,13 @@ class _Printer:
         if self.spans or self.pictures:
             self._line(end)
             count -= 1
-        for _ in range(min(count, 255)):
+        if count > 0:
             self._line(end)
+        if count > 1 and self.page is None:
+            room = MOST_LINES - len(self.lines)
+            self.lines.extend([self.lines[-1]] * min(count - 1, room))
+        elif count > 1:
+            self.page_y += (count - 1) * self.spacing
 
     def _feed_dots(self, start: int, end: int) -> None:
         """ESC J n: print, and feed n dots: a blank line where that is a line's height and more."""
@@ -271,11 +276,10 @@ class _Printer:
         self.left = int.from_bytes(self.raw[start + 2 : end], "little")
 
     def _area_width(self, start: int, end: int) -> None:
-        if self.profile.columns is None:
-            self.dots = int.from_bytes(self.raw[start + 2 : end], "little")
-            self.told_width = self.dots >= 10 * CELL
-            if not self.told_width:
-                self.dots = 0
+        if self.profile.columns is None and self.profile.dots is None:
+            told = int.from_bytes(self.raw[start + 2 : end], "little")
+            self.told_width = told >= 10 * CELL
+            self.dots = told if self.told_width else _MOST_DOTS
 
     # ---- looks
 
@@ -339,15 +343,19 @@ class _Printer:
         self._restyle(height=(self._argument(start, end) & 7) + 1)
 
     def _character_space(self, start: int, end: int) -> None:
-        self.char_space = self._argument(start, end) & 31 if not self.star else 0
+        self.char_space = self._argument(start, end) & 31
 
     # ---- characters
 
     def _code_page(self, start: int, end: int) -> None:
         number = self._argument(start, end)
-        name, pages = ("star_code_page", STAR_PAGES) if self.star else ("code_page", ESCPOS_PAGES)
         page = self.profile.code_pages.get(number)
-        self.encoding.select(name, number, page or pages.get(number), sure=page is not None)
+        self.encoding.select("code_page", number, page or ESCPOS_PAGES.get(number), sure=page is not None)
+
+    def _star_code_page(self, start: int, end: int) -> None:
+        number = self._argument(start, end)
+        page = self.profile.code_pages.get(number)
+        self.encoding.select("star_code_page", number, page or STAR_PAGES.get(number), sure=page is not None)
 
     def _international(self, start: int, end: int) -> None:
         number = self._argument(start, end)
@@ -606,7 +614,7 @@ class _Printer:
         row: list[Span] = []
         place = (0, 0)
         for direction, y, x, span in pieces:
-            if row and (direction != place[0] or y - place[1] > CELL):
+            if row and (direction != place[0] or y - place[1] > CELL or len(row) >= _MOST_SPANS):
                 self.lines.append(Line(_compose(row), self.line_start, end, spans=tuple(row)))
                 row = []
             if not row:
@@ -709,7 +717,7 @@ _BY_NAME: dict[str, _Handler] = {
     "star_high": _P._star_high,
     "star_size": _P._star_size,
     "code_page": _P._code_page,
-    "star_code_page": _P._code_page,
+    "star_code_page": _P._star_code_page,
     "encoding": _P._vendor_encoding,
     "international": _P._international,
     "kanji_on": _P._kanji_on,

@@ -102,7 +102,7 @@ STAR: dict[bytes, Command] = {
     b"\x1b\x0b": _c("star_vertical", 3, FEEDS, "ESC VT n"),
     b"\x1b\x0c": _c("star_raster_feed", 3, PRINTS | FEEDS, "ESC FF NUL, ESC FF EOT: end of a raster page"),
     b"\x1b\x16": _c("star_presenter_setting", 4, STATE, "ESC SYN n1 n2"),
-    b"\x1b ": _c("character_space", 3, STATE, "ESC SP n"),
+    b"\x1b ": _c("star_character_space", 3, STATE, "ESC SP n"),
     b"\x1b#": _c("star_switch_old", 3, STORES, "ESC # N"),
     b"\x1b$": _c("star_shift_jis", 3, STATE, "ESC $ n"),
     b"\x1b%": _c("user_characters", 3, STATE, "ESC % n"),
