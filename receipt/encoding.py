@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from receipt.codepages import MULTIBYTE, decode
+from receipt.codepages import MULTIBYTE, OTHER_PAGES, decode
 from receipt.commands import TEXT
 from receipt.paper import Profile
 from receipt.recognise import (
@@ -101,12 +101,14 @@ class Encoding:
             if sound:
                 return "utf-8"
             double = profile.double_byte or recognise_double(runs, _DOUBLE_LEAST, None, fewest=3)
-            return double or recognise_single(runs, None)
+            return double or recognise_single(runs)
         if not looks_odd(decode(b"\n".join(runs), page)):
             return page
         if sound >= 3:
             return "utf-8"
-        return recognise_double(runs, _DOUBLE_SURE, None, fewest=4) or recognise_single(runs, page)
+        double = recognise_double(runs, _DOUBLE_SURE, None, fewest=4)
+        others = [other for other in OTHER_PAGES.get(self._selected[1], "").split() if other != page]
+        return double or recognise_single(runs, [page, *others], head_start=4.0)
 
     def _judge_kanji(self, runs: list[bytes]) -> str:
         if self._profile.double_byte is not None:
@@ -119,7 +121,7 @@ class Encoding:
             return "utf-8"
         if best is None or everyday_share(runs, best) < 0.1:
             # No pairs that make sense: single-byte text in Kanji mode, as printers without it are sent.
-            page = self._page or recognise_single(runs, None)
+            page = self._page or recognise_single(runs)
             if not looks_odd(decode(b"\n".join(runs), page)) and any(_broken(run, default) for run in runs):
                 return page
         return best or default

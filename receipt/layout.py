@@ -149,7 +149,7 @@ class _Printer:
             text = spans[0][1].rstrip()
         else:
             text = _compose(spans)
-        if not text.isascii():
+        if not text.isascii() and ("─" in text or "│" in text):
             text = text.translate(_RULES)
         self.lines.append(_new(Line, (text, start, end, "text", self.align, tuple(spans), None, None, self.left, feed)))
         self._fresh(end)
@@ -200,18 +200,17 @@ class _Printer:
             self._line(end)
 
     def _feed_lines(self, start: int, end: int) -> None:
-        """ESC d n: print, and feed n lines."""
+        """ESC d n: print, and feed n lines: blank paper after the line, not lines of their own."""
         count = self.raw[start + 2] if end <= len(self.raw) else 0
-        if self.spans or self.pictures:
+        if self.page is not None:
+            self._page_line(count * self.spacing)
+            return
+        if self.spans or self.pictures or self.rows:
             self._line(end)
             count -= 1
-        if count > 0:
-            self._line(end)
-        if count > 1 and self.page is None:
-            room = MOST_LINES - len(self.lines)
-            self.lines.extend([self.lines[-1]] * min(count - 1, room))
-        elif count > 1:
-            self.page_y += (count - 1) * self.spacing
+        if self.lines and count > 0:
+            last = self.lines[-1]
+            self.lines[-1] = last._replace(feed=last.feed + count * self.spacing)
 
     def _feed_dots(self, start: int, end: int) -> None:
         """ESC J n: print, and feed n dots: a blank line where that is a line's height and more."""
