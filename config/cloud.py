@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -38,6 +39,16 @@ class Web:
     public_url: str = key(
         "", "How customers and platforms reach it: https://HOST. Empty: http://<listen>.", check=_public
     )
+    api_rate: int = key(
+        100, "Requests that one API key may make, per second (bursts of twice that).", low=1, high=100000
+    )
+    login_rate: int = key(
+        5, "Wrong passwords that one account may try, per minute; an address, four times that.", low=1, high=1000
+    )
+    session_hours: int = key(168, "A log-in ends after this time, in hours.", low=1, high=8760)
+    proxies: int = key(
+        0, "Reverse proxies in front that add to X-Forwarded-For. 0: the header is not believed.", low=0, high=5
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +61,9 @@ class Broker:
     username: str = key("cloud", "Name at the broker.")
     password_file: str = key("", "File whose first line is the password. Empty: none (embedded: made by itself).")
     ca_file: str = key("", "Certificates that the broker's must come from (PEM). Empty: the system's.")
+    cert_file: str = key("", "The embedded one's TLS certificate chain (PEM). Empty: no TLS, for loopback only.")
+    key_file: str = key("", "The embedded one's TLS key (PEM).")
+    insecure: bool = key(False, "true: passwords and receipts may cross a network unencrypted. For trying out only.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +78,24 @@ class Store:
 @dataclass(frozen=True, slots=True)
 class Ingest:
     batch: int = key(200, "Most messages in one transaction.", low=1, high=10000)
-    batch_ms: int = key(10, "A transaction waits this long for more messages, in ms.", low=0, high=1000)
+    batch_ms: int = key(
+        10,
+        "When busy, a transaction waits this long for more messages, in ms. A single one never waits.",
+        low=0,
+        high=1000,
+    )
+    want_after_s: int = key(60, "A hole in a box's numbers is asked for when it is this old, in s.", low=1, high=86400)
+    reread: bool = key(True, "Read receipts again that a box read with other rules than ours, or not at all.")
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    review_s: int = key(600, "An order nobody accepts or rejects expires after this time, in s.", low=10, high=86400)
+    max_print_age_s: int = key(600, "An order that no box took expires after this time, in s.", low=10, high=86400)
+    alert_s: int = key(30, "An accepted order not on paper after this time raises an alarm, in s.", low=5, high=3600)
+    resend_s: int = key(
+        5, "An order the box has not confirmed is sent again after this time, doubling, in s.", low=1, high=60
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +109,7 @@ class CloudConfig:
     broker: Broker = section(Broker, "The MQTT broker.")
     store: Store = section(Store, "The database.")
     ingest: Ingest = section(Ingest, "Taking in what boxes send.")
+    orders: Orders = section(Orders, "Orders, from the platform to paper.")
     log: Log = section(Log, "The log.")
 
     @property
@@ -94,6 +126,32 @@ class CloudConfig:
         return path.parent / "broker" if path else Path("/var/lib/tillwire-cloud/broker")
 
 
+def _between(config: CloudConfig) -> list[str]:
+    """Problems between keys."""
+    out = []
+    broker = config.broker
+    if bool(broker.cert_file) != bool(broker.key_file):
+        out.append("[broker] cert_file and key_file belong together: give both or none")
+    if broker.url == "embedded":
+        host = broker.listen.rpartition(":")[0].strip("[]")
+        plain, open_to = not broker.cert_file, f"[broker] listen = {broker.listen!r} is reached from other machines"
+    else:
+        host = urlsplit(broker.url).hostname or ""
+        plain, open_to = urlsplit(broker.url).scheme == "mqtt", f"[broker] url = {broker.url!r} leaves this machine"
+    if plain and not broker.insecure and not _loopback(host):
+        out.append(
+            f"{open_to} without TLS: set cert_file and key_file (or use mqtts://), or insecure = true to try out"
+        )
+    return out
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def load_cloud(path: str | Path) -> CloudConfig:
     """The cloud's configuration. Raises ConfigError."""
-    return load(path, CloudConfig)
+    return load(path, CloudConfig, _between)

@@ -1,0 +1,263 @@
+"""What a fresh installation needs without a browser: merchants, keys, boxes. The `tillwire-cloud` commands.
+
+While a service runs on the same SQLite file, a command asks it through a Unix socket beside the file (mode 0600),
+because SQLite has one writer; else, and on PostgreSQL, the command writes by itself. A running service notices.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from cloud import audit, auth
+from cloud.broker import new_password
+from cloud.store.database import Busy, Store
+from cloud.store.schema import boxes, channels, merchants, orders, users
+from config.cloud import CloudConfig
+from wire.messages import now_ms, uuid7
+from wire.topics import BOX, is_box
+
+log = logging.getLogger("cloud.admin")
+USER = re.compile(r"^[^\s\x00-\x1f]{1,64}$")
+
+
+class Refused(Exception):
+    """What was asked cannot be done, and why."""
+
+
+def merchant_add(store: Store, name: str, user: str, password: str, role: str = "owner") -> dict[str, Any]:
+    """A merchant and the first person who logs in. A name that exists gets another user."""
+    name, user = name.strip(), user.strip().lower()
+    if not name or len(name) > 200 or not name.isprintable():
+        raise Refused("a merchant's name is 1 to 200 printable characters")
+    if not USER.fullmatch(user):
+        raise Refused("a user name is 1 to 64 characters without spaces")
+    if len(password) < 8 or len(password) > 1000:
+        raise Refused("a password has 8 to 1000 characters")
+    if role not in auth.ROLES:
+        raise Refused(f"a role is one of {', '.join(auth.ROLES)}")
+    hashed = auth.hash_password(password)
+    with store.write() as connection:
+        if connection.execute(sa.select(users.c.id).where(users.c.name == user)).first():
+            raise Refused(f"the user name {user!r} is taken")
+        merchant = connection.execute(sa.select(merchants.c.id).where(merchants.c.name == name)).scalar()
+        at = now_ms()
+        if merchant is None:
+            merchant = uuid7()
+            connection.execute(sa.insert(merchants).values(id=merchant, name=name, created_at=at))
+            audit.add(connection, merchant, "operator", "merchant.add", merchant, name)
+        user_id = uuid7()
+        connection.execute(
+            sa.insert(users).values(
+                merchant_id=merchant, id=user_id, name=user, password_hash=hashed, role=role, created_at=at
+            )
+        )
+        audit.add(connection, merchant, "operator", "user.add", user_id, f"{user} {role}")
+    return {"merchant": merchant, "user": user}
+
+
+def key_add(store: Store, merchant: str, label: str = "", scopes: list[str] | None = None) -> dict[str, Any]:
+    chosen = tuple(scopes or auth.SCOPES)
+    if wrong := set(chosen) - set(auth.SCOPES):
+        raise Refused(f"unknown scope {', '.join(sorted(wrong))}: one of {', '.join(auth.SCOPES)}")
+    with store.write() as connection:
+        merchant_id = _merchant(connection, merchant)
+        key = auth.new_key(connection, merchant_id, label, chosen)
+        audit.add(connection, merchant_id, "operator", "key.add", label or "-", " ".join(chosen))
+    return {"secret": key}
+
+
+def box_add(store: Store, merchant: str, box: str) -> dict[str, Any]:
+    """A new box, or a new password for one that is this merchant's."""
+    if not is_box(box):
+        raise Refused(f"box id {box!r} must match {BOX.pattern}")
+    secret, hashed = new_password()
+    with store.write() as connection:
+        merchant_id = _merchant(connection, merchant)
+        owner = connection.execute(sa.select(boxes.c.merchant_id).where(boxes.c.id == box)).scalar()
+        if owner is None:
+            connection.execute(
+                sa.insert(boxes).values(id=box, merchant_id=merchant_id, password_hash=hashed, created_at=now_ms())
+            )
+        elif owner == merchant_id:
+            connection.execute(sa.update(boxes).where(boxes.c.id == box).values(password_hash=hashed, revoked_at=None))
+        else:
+            raise Refused(f"box {box} belongs to another merchant")
+        audit.add(connection, merchant_id, "operator", "box.add" if owner is None else "box.rotate", box)
+    return {"secret": secret}
+
+
+def box_revoke(store: Store, box: str) -> dict[str, Any]:
+    with store.write() as connection:
+        owner = connection.execute(sa.select(boxes.c.merchant_id).where(boxes.c.id == box)).scalar()
+        if owner is None:
+            raise Refused(f"there is no box {box}")
+        connection.execute(sa.update(boxes).where(boxes.c.id == box).values(revoked_at=now_ms(), online=False))
+        audit.add(connection, owner, "operator", "box.revoke", box)
+    return {}
+
+
+def box_list(store: Store) -> dict[str, Any]:
+    with store.read() as connection:
+        rows = connection.execute(
+            sa.select(boxes.c.id, merchants.c.name, boxes.c.online, boxes.c.status_at, boxes.c.revoked_at)
+            .join(merchants, merchants.c.id == boxes.c.merchant_id)
+            .order_by(boxes.c.id)
+        )
+        return {"rows": [dict(row._mapping) for row in rows]}
+
+
+def order_list(store: Store, limit: int = 50) -> dict[str, Any]:
+    with store.read() as connection:
+        rows = connection.execute(
+            sa.select(orders.c.id, orders.c.number, orders.c.channel, orders.c.state, orders.c.proof, orders.c.reason)
+            .order_by(orders.c.created_at.desc())
+            .limit(limit)
+        )
+        return {"rows": [dict(row._mapping) for row in rows]}
+
+
+def channel_set(store: Store, merchant: str, channel: str, auto_accept: bool) -> dict[str, Any]:
+    """Whether takeaway and delivery orders of a channel are accepted without a person."""
+    with store.write() as connection:
+        set_channel(connection, _merchant(connection, merchant), channel, auto_accept, "operator")
+    return {}
+
+
+def set_channel(connection: sa.Connection, merchant: str, channel: str, auto_accept: bool, who: str) -> None:
+    mine = (channels.c.merchant_id == merchant, channels.c.channel == channel)
+    done = connection.execute(sa.update(channels).where(*mine).values(auto_accept=auto_accept))
+    if not done.rowcount:
+        connection.execute(sa.insert(channels).values(merchant_id=merchant, channel=channel, auto_accept=auto_accept))
+    audit.add(connection, merchant, who, "channel.set", channel, f"auto_accept={auto_accept}")
+
+
+OPERATIONS: dict[str, Callable[..., dict[str, Any]]] = {
+    "merchant_add": merchant_add,
+    "key_add": key_add,
+    "box_add": box_add,
+    "box_revoke": box_revoke,
+    "box_list": box_list,
+    "order_list": order_list,
+    "channel_set": channel_set,
+}
+
+
+def _merchant(connection: sa.Connection, merchant: str) -> str:
+    """By name or id."""
+    row = connection.execute(
+        sa.select(merchants.c.id).where(sa.or_(merchants.c.name == merchant, merchants.c.id == merchant))
+    ).first()
+    if row is None:
+        raise Refused(f"there is no merchant {merchant!r}: make it with `merchant add`")
+    return str(row.id)
+
+
+def run(config: CloudConfig, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Do it: through the running service, or by ourselves. Raises Refused, Busy, StoreAway."""
+    path = config.sqlite_path
+    if path is not None:
+        answer = _ask(_socket_path(path), {"op": operation, **arguments})
+        if answer is not None:
+            return answer
+    store = Store(config.store.url, path)
+    try:
+        return OPERATIONS[operation](store, **arguments)
+    finally:
+        store.close()
+
+
+def _socket_path(database: Path) -> Path:
+    return database.with_name(database.name + ".admin")
+
+
+def _ask(path: Path, request: dict[str, Any]) -> dict[str, Any] | None:
+    """None: nobody listens there."""
+    if not path.exists():
+        return None
+    folder = os.open(path.parent, os.O_PATH)  # a socket's path may be 107 bytes long, a folder's is longer
+    try:
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(30)
+            line.connect(f"/proc/self/fd/{folder}/{path.name}")
+            line.sendall(msgspec.json.encode(request) + b"\n")
+            line.shutdown(socket.SHUT_WR)
+            data = b""
+            while piece := line.recv(65536):
+                data += piece
+    except (ConnectionRefusedError, FileNotFoundError):
+        return None
+    finally:
+        os.close(folder)
+    if not data:
+        raise Busy("the running service ended before it answered: try again")
+    answer: dict[str, Any] = msgspec.json.decode(data)
+    if "refused" in answer:
+        raise Refused(answer["refused"])
+    return answer
+
+
+class Door:
+    """The service's side of the socket. `after` is called when something was done, before the answer goes out."""
+
+    def __init__(self, store: Store, database: Path, after: Callable[[str], None]) -> None:
+        self._store, self._after = store, after
+        self._path = _socket_path(database)
+        self._path.unlink(missing_ok=True)
+        folder = os.open(self._path.parent, os.O_PATH)
+        self._line = socket.socket(socket.AF_UNIX)
+        before = os.umask(0o177)
+        try:
+            self._line.bind(f"/proc/self/fd/{folder}/{self._path.name}")
+        finally:
+            os.umask(before)
+            os.close(folder)
+        self._line.listen(8)
+        threading.Thread(target=self._serve, name="admin", daemon=True).start()
+
+    def close(self) -> None:
+        self._path.unlink(missing_ok=True)
+        try:
+            self._line.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self._line.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                caller, _ = self._line.accept()
+            except OSError:
+                return
+            with caller:
+                caller.settimeout(10)
+                try:
+                    caller.sendall(msgspec.json.encode(self._one(caller)))
+                except OSError as error:
+                    log.warning("admin socket: %s", error)
+
+    def _one(self, caller: socket.socket) -> dict[str, Any]:
+        data = b""
+        while not data.endswith(b"\n") and (piece := caller.recv(65536)):
+            data += piece
+        try:
+            request: dict[str, Any] = msgspec.json.decode(data)
+            operation = request.pop("op")
+            answer = OPERATIONS[operation](self._store, **request)
+            self._after(operation)
+            return answer
+        except Refused as error:
+            return {"refused": str(error)}
+        except (msgspec.DecodeError, KeyError, TypeError) as error:
+            return {"refused": f"not a request: {error}"}
+        except sa.exc.SQLAlchemyError as error:
+            return {"refused": f"the database does not answer: {str(error).splitlines()[0]}"}

@@ -1,0 +1,310 @@
+"""The routes of /v1. Each names the scope it needs; a foreign id answers as one that does not exist: 404.
+
+`since`, `until`, `before`, `next`: lists come newest first; ask again with before=`next` until it is null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import sqlalchemy as sa
+from litestar import Controller, Request, Response, get, post, put
+from litestar.params import Parameter
+from msgspec import Struct
+
+from cloud import orders, views
+from cloud.admin import set_channel
+from cloud.api.problem import Problem, not_found
+from cloud.api.shapes import (
+    BoxesOut,
+    BoxOut,
+    EventsOut,
+    OrderIn,
+    OrderOut,
+    OrdersOut,
+    ReasonIn,
+    ReceiptOut,
+    ReceiptsOut,
+    check_text,
+    from_iso,
+)
+from cloud.auth import Who
+from cloud.console.paper import html_of, png_of
+from cloud.context import Context
+from wire.messages import OrderContent, OrderItem
+from wire.topics import is_box
+
+Limit = Annotated[int, Parameter(ge=1, le=200, default=50, required=False)]
+Text = Annotated[str | None, Parameter(max_length=100, required=False)]
+States = Annotated[
+    str | None, Parameter(query="state", max_length=200, required=False, description="One or more, by comma.")
+]
+Ask = Request[Any, Any, Any]
+
+
+class ChannelIn(Struct):
+    auto_accept: bool
+
+
+def who_of(request: Ask) -> Who:
+    who: Who = request.state.who
+    return who
+
+
+class Orders(Controller):
+    path = "/orders"
+    tags = ("orders",)
+
+    @post("/", opt={"scope": "orders:write"}, sync_to_thread=True, summary="Submit an order")
+    def submit(
+        self,
+        data: OrderIn,
+        request: Ask,
+        cloud: Context,
+        idempotency_key: Annotated[
+            str | None, Parameter(header="Idempotency-Key", max_length=200, required=False)
+        ] = None,
+    ) -> Response[OrderOut]:
+        """201 when it is new; 200 when the same order was submitted before (same external_id or Idempotency-Key, same
+        body); 409 when the body is another one. Dine-in orders print at once, others wait for the shop unless it
+        accepts the channel by itself."""
+        if errors := check_text(data) + (check_text(idempotency_key, "Idempotency-Key") if idempotency_key else []):
+            raise Problem(422, "bad-text", "Control characters are not accepted in an order.", errors=errors)
+        who = who_of(request)
+        if data.box and not is_box(data.box):
+            raise not_found()
+        order = orders.Submission(
+            _content(data), data.channel, data.external_id, idempotency_key, data.box, data.printer
+        )
+        try:
+            order_id, made = self._submit(cloud, who, order)
+        except sa.exc.IntegrityError:  # another worker stored the same one in this moment
+            order_id, made = self._submit(cloud, who, order)
+        cloud.bell.ring()
+        with cloud.store.read() as connection:
+            view = views.order(connection, who.merchant, order_id)
+        if view is None:
+            raise not_found()
+        return Response(view, status_code=201 if made else 200, headers={"Location": f"/v1/orders/{order_id}"})
+
+    def _submit(self, cloud: Context, who: Who, order: orders.Submission) -> tuple[str, bool]:
+        try:
+            with cloud.store.write() as connection:
+                return orders.submit(connection, who.merchant, order, who.name, cloud.config.orders)
+        except orders.NoBox:
+            if order.box:
+                raise not_found() from None
+            raise
+
+    @get("/", opt={"scope": "orders:read"}, sync_to_thread=True, summary="List orders")
+    def list(
+        self, request: Ask, cloud: Context, limit: Limit = 50, before: Text = None, states: States = None
+    ) -> OrdersOut:
+        with cloud.store.read() as connection:
+            found, after = views.order_page(
+                connection, who_of(request).merchant, limit, before, states.split(",") if states else None
+            )
+        return OrdersOut(found, after)
+
+    @get("/{order_id:str}", opt={"scope": "orders:read"}, sync_to_thread=True, summary="What became of an order")
+    def one(self, order_id: str, request: Ask, cloud: Context) -> OrderOut:
+        """`state` and `proof` say what is known: `printed` always has a proof of L1 or better; `unconfirmed` means that
+        bytes were sent and the printer did not confirm."""
+        with cloud.store.read() as connection:
+            view = views.order(connection, who_of(request).merchant, order_id)
+        if view is None:
+            raise not_found()
+        return view
+
+    @post("/{order_id:str}/accept", opt={"scope": "orders:write"}, status_code=200, sync_to_thread=True)
+    def accept(self, order_id: str, request: Ask, cloud: Context) -> OrderOut:
+        who = who_of(request)
+        with cloud.store.write() as connection:
+            orders.accept(connection, who.merchant, order_id, who.name, cloud.config.orders)
+        return self._now(order_id, request, cloud)
+
+    @post("/{order_id:str}/reject", opt={"scope": "orders:write"}, status_code=200, sync_to_thread=True)
+    def reject(self, order_id: str, data: ReasonIn, request: Ask, cloud: Context) -> OrderOut:
+        who = who_of(request)
+        with cloud.store.write() as connection:
+            orders.reject(connection, who.merchant, order_id, who.name, _reason(data))
+        return self._now(order_id, request, cloud)
+
+    @post("/{order_id:str}/cancel", opt={"scope": "orders:write"}, status_code=200, sync_to_thread=True)
+    def cancel(self, order_id: str, data: ReasonIn, request: Ask, cloud: Context) -> OrderOut:
+        """Not yet at the box: `cancelled`. Else `cancelling`, until the box says whether it was in time."""
+        who = who_of(request)
+        with cloud.store.write() as connection:
+            orders.cancel(connection, who.merchant, order_id, who.name, _reason(data))
+        return self._now(order_id, request, cloud)
+
+    @post("/{order_id:str}/close", opt={"scope": "orders:write"}, status_code=200, sync_to_thread=True)
+    def close(self, order_id: str, data: ReasonIn, request: Ask, cloud: Context) -> OrderOut:
+        """A person dealt with an order that is `unconfirmed` or `failed`."""
+        who = who_of(request)
+        with cloud.store.write() as connection:
+            orders.close(connection, who.merchant, order_id, who.name, _reason(data))
+        return self._now(order_id, request, cloud)
+
+    def _now(self, order_id: str, request: Ask, cloud: Context) -> OrderOut:
+        cloud.bell.ring()
+        with cloud.store.read() as connection:
+            view = views.order(connection, who_of(request).merchant, order_id)
+        if view is None:
+            raise not_found()
+        return view
+
+
+class Receipts(Controller):
+    path = "/receipts"
+    tags = ("receipts",)
+
+    @get("/", opt={"scope": "receipts:read"}, sync_to_thread=True, summary="Search receipts")
+    def list(
+        self,
+        request: Ask,
+        cloud: Context,
+        limit: Limit = 50,
+        before: Text = None,
+        box: Text = None,
+        number: Text = None,
+        kind: Text = None,
+        q: Text = None,
+        total: Annotated[int | None, Parameter(ge=-(2**53), le=2**53, required=False)] = None,
+        since: Text = None,
+        until: Text = None,
+    ) -> ReceiptsOut:
+        """`q` is looked for in the text; `total` in minor units; `since` and `until` are when it came to us."""
+        for value in (box, number, kind, q, before):
+            if value and "\x00" in value:
+                raise Problem(422, "bad-text", "NUL cannot be searched for.")
+        with cloud.store.read() as connection:
+            found, after = views.receipt_page(
+                connection,
+                who_of(request).merchant,
+                limit,
+                before=before,
+                box=box,
+                number=number,
+                kind=kind,
+                text=q,
+                total=total,
+                since_ms=from_iso(since, "since"),
+                until_ms=from_iso(until, "until"),
+            )
+        return ReceiptsOut(found, after)
+
+    @get("/{receipt_id:str}", opt={"scope": "receipts:read"}, sync_to_thread=True, summary="One receipt, all of it")
+    def one(self, receipt_id: str, request: Ask, cloud: Context) -> ReceiptOut:
+        return self._find(receipt_id, request, cloud)
+
+    @get("/{receipt_id:str}/text", opt={"scope": "receipts:read"}, media_type="text/plain", sync_to_thread=True)
+    def text(self, receipt_id: str, request: Ask, cloud: Context) -> str:
+        return str(self._find(receipt_id, request, cloud).text)
+
+    @get("/{receipt_id:str}/html", opt={"scope": "receipts:read"}, media_type="text/html", sync_to_thread=True)
+    def html(self, receipt_id: str, request: Ask, cloud: Context) -> str:
+        found = self._find(receipt_id, request, cloud)
+        return html_of(self._raw(receipt_id, request, cloud), str(found.text))
+
+    @get("/{receipt_id:str}/png", opt={"scope": "receipts:read"}, media_type="image/png", sync_to_thread=True)
+    def png(self, receipt_id: str, request: Ask, cloud: Context) -> Response[bytes]:
+        found = self._find(receipt_id, request, cloud)
+        return Response(png_of(self._raw(receipt_id, request, cloud), str(found.text)), media_type="image/png")
+
+    @get("/{receipt_id:str}/raw", opt={"scope": "receipts:read"}, sync_to_thread=True)
+    def raw(self, receipt_id: str, request: Ask, cloud: Context) -> Response[bytes]:
+        """The bytes that the POS printed, card numbers masked. 404 where they stay on the box."""
+        self._find(receipt_id, request, cloud)
+        data = self._raw(receipt_id, request, cloud)
+        if data is None:
+            raise not_found()
+        return Response(data, media_type="application/octet-stream")
+
+    def _find(self, receipt_id: str, request: Ask, cloud: Context) -> ReceiptOut:
+        with cloud.store.read() as connection:
+            found = views.receipt(connection, who_of(request).merchant, receipt_id)
+        if found is None:
+            raise not_found()
+        return found
+
+    def _raw(self, receipt_id: str, request: Ask, cloud: Context) -> bytes | None:
+        with cloud.store.read() as connection:
+            return views.raw(connection, who_of(request).merchant, receipt_id)
+
+
+class Boxes(Controller):
+    path = "/boxes"
+    tags = ("boxes",)
+
+    @get("/", opt={"scope": "boxes:read"}, sync_to_thread=True, summary="Boxes and their printers")
+    def list(self, request: Ask, cloud: Context) -> BoxesOut:
+        with cloud.store.read() as connection:
+            return BoxesOut(views.box_list(connection, who_of(request).merchant))
+
+    @get("/{box_id:str}", opt={"scope": "boxes:read"}, sync_to_thread=True)
+    def one(self, box_id: str, request: Ask, cloud: Context) -> BoxOut:
+        with cloud.store.read() as connection:
+            found = views.box_list(connection, who_of(request).merchant, box_id)
+        if not found:
+            raise not_found()
+        return found[0]
+
+
+class Channels(Controller):
+    path = "/channels"
+    tags = ("orders",)
+
+    @put("/{channel:str}", opt={"scope": "orders:write"}, sync_to_thread=True)
+    def set(self, channel: str, data: ChannelIn, request: Ask, cloud: Context) -> ChannelIn:
+        """Whether takeaway and delivery orders of a channel are accepted without a person."""
+        if not channel.isascii() or not channel.replace("-", "").replace("_", "").isalnum() or len(channel) > 32:
+            raise not_found()
+        who = who_of(request)
+        with cloud.store.write() as connection:
+            set_channel(connection, who.merchant, channel, data.auto_accept, who.name)
+        return data
+
+
+@get("/events", opt={"scope": "events:read"}, sync_to_thread=True, tags=["events"], summary="What happened since")
+def event_list(
+    request: Ask,
+    cloud: Context,
+    after: Annotated[int, Parameter(ge=0, le=2**62, default=0, required=False)] = 0,
+    limit: Limit = 50,
+) -> EventsOut:
+    """In order, each once: what a webhook missed can be pulled here."""
+    with cloud.store.read() as connection:
+        found = views.event_page(connection, who_of(request).merchant, after, limit)
+    return EventsOut(found, found[-1].n if found else after)
+
+
+ROUTES: Sequence[Any] = (Orders, Receipts, Boxes, Channels, event_list)
+
+
+def _reason(data: ReasonIn) -> str:
+    if errors := check_text(data):
+        raise Problem(422, "bad-text", "Control characters are not accepted.", errors=errors)
+    return data.reason.strip()
+
+
+def _content(data: OrderIn) -> OrderContent:
+    items = [OrderItem(i.name, i.quantity, i.unit_price, i.options, i.note) for i in data.items]
+    total = data.total
+    if total is None and all(i.unit_price is not None for i in items):
+        total = sum(i.quantity * (i.unit_price or 0) for i in items)
+    return OrderContent(
+        number=data.number,
+        kind=data.kind,
+        items=items,
+        channel=data.channel,
+        table=data.table,
+        customer=data.customer,
+        note=data.note,
+        currency=data.currency,
+        total=total,
+        placed_at=data.placed_at,
+        due_at=data.due_at,
+        shop=data.shop,
+    )

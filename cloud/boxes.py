@@ -1,0 +1,77 @@
+"""The table of boxes: whose they are, what their passwords are, what they are told."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import sqlalchemy as sa
+
+from cloud.store.database import Store
+from cloud.store.schema import boxes, epochs, outbox
+from wire.messages import Command, encode, new, now_ms
+
+
+class Owners:
+    """Box id -> merchant id, kept in memory for a second: identity is asked for each message."""
+
+    KEEP_S = 1.0
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._turn = threading.Lock()
+        self._known: dict[str, tuple[str | None, float]] = {}
+
+    def of(self, box: str) -> str | None:
+        """None for a box that is unknown or revoked."""
+        now = time.monotonic()
+        found = self._known.get(box)
+        if found is not None and now - found[1] < self.KEEP_S:
+            return found[0]
+        with self._turn, self._store.read() as connection:
+            owner = connection.execute(
+                sa.select(boxes.c.merchant_id).where(boxes.c.id == box, boxes.c.revoked_at.is_(None))
+            ).scalar()
+        if len(self._known) > 100_000:
+            self._known.clear()
+        self._known[box] = (owner, now)
+        return owner
+
+
+def passwords(store: Store) -> dict[str, str]:
+    """Box id -> bcrypt hash, of all that may connect."""
+    with store.read() as connection:
+        rows = connection.execute(sa.select(boxes.c.id, boxes.c.password_hash).where(boxes.c.revoked_at.is_(None)))
+        return {row.id: row.password_hash for row in rows}
+
+
+def command(connection: sa.Connection, merchant: str, box: str, name: str, args: dict[str, Any] | None = None) -> str:
+    """Queue a command for a box -> its id, that the result will name."""
+    message = new(Command, name=name, args=args or {})
+    at = now_ms()
+    connection.execute(
+        sa.insert(outbox).values(
+            merchant_id=merchant,
+            id=message.id,
+            box=box,
+            leaf="commands",
+            what="command",
+            payload=encode(message),
+            created_at=at,
+            next_at=at,
+            expires_at=at + 7 * 86_400_000 if name == "new_epoch" else at + 3_600_000,
+        )
+    )
+    return message.id
+
+
+def renew_epoch(connection: sa.Connection, merchant: str, box: str, epoch: str) -> None:
+    """Tell a box to leave this epoch; once, for the same epoch."""
+    row = connection.execute(sa.select(epochs.c.renewed_at).where(epochs.c.box == box, epochs.c.epoch == epoch)).first()
+    if row is None or row.renewed_at is not None:
+        return
+    command(connection, merchant, box, "new_epoch", {"epoch": epoch})
+    connection.execute(
+        sa.update(epochs).where(epochs.c.box == box, epochs.c.epoch == epoch).values(renewed_at=now_ms())
+    )

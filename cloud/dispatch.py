@@ -1,0 +1,119 @@
+"""Tells boxes what the outbox holds: orders, cancels, commands. And keeps the time of orders.
+
+An outbox row is sent again, after `resend_s` and then twice as long each time (up to a minute), until the box says that
+it knows (a report, a result). Boxes take the same message twice without harm. A box that is offline is not written to;
+everything due goes out at once when it comes back.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import secrets
+import threading
+import time
+from collections.abc import Callable
+
+import sqlalchemy as sa
+
+from cloud import metrics, orders
+from cloud.events import Bell
+from cloud.mqtt import Address, Mqtt, Offline
+from cloud.store.database import Store
+from cloud.store.schema import boxes, outbox
+from config.cloud import CloudConfig
+from wire import topics
+from wire.messages import now_ms
+
+log = logging.getLogger("cloud.dispatch")
+SLOWEST_MS = 60_000
+
+
+class Dispatch:
+    """`run()` is a thread's work, until `stopping` is set."""
+
+    def __init__(
+        self, store: Store, config: CloudConfig, address: Callable[[], Address], bell: Bell, stopping: threading.Event
+    ) -> None:
+        self._store, self._config, self._address, self._bell, self._stopping = store, config, address, bell, stopping
+
+    def run(self) -> None:
+        pause = 0.1
+        while not self._stopping.is_set():
+            mqtt = None
+            try:
+                mqtt = Mqtt(self._address(), f"cloud-dispatch-{secrets.token_hex(6)}")
+                pause = 0.1
+                self._work(mqtt)
+            except (Offline, sa.exc.SQLAlchemyError) as error:
+                if not self._stopping.is_set():
+                    log.warning("dispatch stops retry_s=%.1f: %s", pause, str(error).splitlines()[0])
+                    self._stopping.wait(pause * random.uniform(0.5, 1))
+                    pause = min(pause * 2, 10)
+            finally:
+                if mqtt is not None:
+                    mqtt.close()
+
+    def _work(self, mqtt: Mqtt) -> None:
+        next_tick = 0.0
+        with self._bell.thread_ear() as ear:
+            while not self._stopping.is_set():
+                ear.clear()
+                mqtt.receive(0)
+                if time.monotonic() >= next_tick:
+                    next_tick = time.monotonic() + 1
+                    self._tick()
+                while self.send_due(mqtt) and not self._stopping.is_set():
+                    pass
+                ear.wait(0.5)
+
+    def _tick(self) -> None:
+        with self._store.write() as connection:
+            changed = orders.expire(connection, self._config.orders)
+            connection.execute(
+                sa.update(outbox)
+                .where(outbox.c.done_at.is_(None), outbox.c.expires_at < now_ms())
+                .values(done_at=now_ms())
+            )
+        if changed:
+            self._bell.ring()
+
+    def send_due(self, mqtt: Mqtt) -> int:
+        """-> how many messages were sent. What is sent is marked first: a crash between the two costs one wait."""
+        at, first = now_ms(), self._config.orders.resend_s * 1000
+        due_now = (
+            sa.select(outbox)
+            .join(boxes, boxes.c.id == outbox.c.box)
+            .where(
+                outbox.c.done_at.is_(None),
+                outbox.c.next_at <= at,
+                boxes.c.revoked_at.is_(None),
+                boxes.c.online.is_not(False),
+            )
+            .order_by(outbox.c.next_at, outbox.c.id)
+            .limit(200)
+        )
+        with self._store.read() as connection:
+            if connection.execute(due_now.limit(1)).first() is None:
+                return 0
+        with self._store.write() as connection:
+            due = connection.execute(due_now.with_for_update(skip_locked=True, of=outbox)).all()
+            for row in due:
+                wait = min(first << min(row.tries, 10), SLOWEST_MS)
+                values = {"tries": row.tries + 1, "next_at": at + wait}
+                if row.what == "go":  # the box asks again where it missed the answer
+                    values["done_at"] = at
+                connection.execute(
+                    sa.update(outbox)
+                    .where(outbox.c.merchant_id == row.merchant_id, outbox.c.id == row.id)
+                    .values(**values)
+                )
+                if row.what == "print" and row.tries == 0 and row.order_id:
+                    orders.sent(connection, row.merchant_id, row.order_id)
+        for row in due:
+            mqtt.publish(topics.down(row.box, row.leaf), row.payload, qos=1)
+            metrics.SENT.labels(row.what).inc()
+            log.info("sent what=%s box=%s order=%s try=%d", row.what, row.box, row.order_id or "-", row.tries + 1)
+        if due:
+            self._bell.ring()
+        return len(due)

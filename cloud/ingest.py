@@ -1,0 +1,146 @@
+"""An ingest worker: takes what boxes publish, has it stored, and only then acknowledges.
+
+One thread, one broker connection with a clean session. Whatever has arrived is one transaction; when it is busy, it
+waits `batch_ms` for more. After the commit go, in one write, the PUBACKs to the broker and the acks to the boxes. Acks
+travel with QoS 0: a lost one costs a re-send that is answered `duplicate`, and a broker need not keep them.
+While the database is away nothing is acknowledged, and boxes and broker keep what they have.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import secrets
+import threading
+import time
+from collections.abc import Callable
+
+import sqlalchemy as sa
+
+from cloud import metrics
+from cloud.batch import Answer, Intake, Outcome
+from cloud.events import Bell
+from cloud.mqtt import Address, Mqtt, Offline, Publish
+from cloud.store.database import Store
+from cloud.store.schema import holes
+from config.cloud import CloudConfig
+from wire import topics
+from wire.messages import Acks, Want, encode, new, now_ms
+
+log = logging.getLogger("cloud.ingest")
+BUSY = 8  # messages in one receive() that make us wait for more
+ACKS_IN_ONE = 500
+
+
+class Ingest:
+    """`run()` is a thread's work, until `stopping` is set; it finishes the batch it has."""
+
+    def __init__(
+        self, store: Store, config: CloudConfig, address: Callable[[], Address], bell: Bell, stopping: threading.Event
+    ) -> None:
+        self._store, self._config, self._address, self._bell, self._stopping = store, config, address, bell, stopping
+        self._intake = Intake(store, config)
+        self._next_want = 0.0
+        self.connected = threading.Event()
+
+    def run(self) -> None:
+        pause = 0.1
+        while not self._stopping.is_set():
+            mqtt = None
+            try:
+                mqtt = Mqtt(self._address(), f"cloud-ingest-{secrets.token_hex(6)}")
+                mqtt.subscribe(topics.all_up())
+                log.info("ingest connected broker=%s", mqtt.where)
+                pause = 0.1
+                self.connected.set()
+                self._work(mqtt)
+            except Offline as error:
+                self.connected.clear()
+                if not self._stopping.is_set():
+                    log.warning("ingest offline retry_s=%.1f: %s", pause, error)
+                    self._stopping.wait(pause * random.uniform(0.5, 1))
+                    pause = min(pause * 2, 10)
+            finally:
+                if mqtt is not None:
+                    mqtt.close()
+
+    def _work(self, mqtt: Mqtt) -> None:
+        size, window = self._config.ingest.batch, self._config.ingest.batch_ms / 1000
+        while not self._stopping.is_set():
+            batch = mqtt.receive(0.25)
+            if len(batch) >= BUSY:
+                end = time.monotonic() + window
+                while len(batch) < size and (left := end - time.monotonic()) > 0:
+                    batch += mqtt.receive(left)
+            for start in range(0, len(batch), size):
+                some = batch[start : start + size]
+                outcome = self._store_it(some)
+                if outcome is None:
+                    return
+                mqtt.ack(some)
+                _answer(mqtt, outcome.answers)
+            if batch:
+                self._bell.ring()
+            if time.monotonic() >= self._next_want:
+                self._next_want = time.monotonic() + 1
+                self._want(mqtt)
+
+    def _store_it(self, batch: list[Publish]) -> Outcome | None:
+        """None: we were told to stop before the database came back."""
+        pause = 0.1
+        while True:
+            try:
+                began = time.perf_counter()
+                outcome = self._intake.take(batch)
+                metrics.batch(outcome, len(batch), time.perf_counter() - began)
+                return outcome
+            except sa.exc.SQLAlchemyError as error:
+                log.error("store away retry_s=%.1f messages=%d: %s", pause, len(batch), str(error).splitlines()[0])
+                metrics.STORE_ERRORS.inc()
+                if self._stopping.wait(pause):
+                    return None
+                pause = min(pause * 2, 5)
+
+    def _want(self, mqtt: Mqtt) -> None:
+        """Ask boxes for numbers that are missing longer than `want_after_s`; again after twice that, up to an hour."""
+        at, after = now_ms(), self._config.ingest.want_after_s * 1000
+        try:
+            with self._store.read() as connection:
+                old = connection.execute(
+                    sa.select(holes).where(holes.c.since < at - after).order_by(holes.c.since).limit(2000)
+                ).all()
+            due = [h for h in old if h.asked_at is None or h.asked_at < at - min(after << min(h.asked, 20), 3_600_000)]
+            if not due:
+                return
+            with self._store.write() as connection:
+                for h in due:
+                    connection.execute(
+                        sa.update(holes)
+                        .where(
+                            holes.c.merchant_id == h.merchant_id,
+                            holes.c.box == h.box,
+                            holes.c.epoch == h.epoch,
+                            holes.c.first == h.first,
+                        )
+                        .values(asked_at=at, asked=h.asked + 1)
+                    )
+        except sa.exc.SQLAlchemyError as error:
+            log.error("holes not read: %s", str(error).splitlines()[0])
+            return
+        wanted: dict[str, list[Want]] = {}
+        for h in due:
+            wanted.setdefault(h.box, []).append(Want(h.epoch, h.first, h.last))
+        for box, want in wanted.items():
+            log.info("want box=%s holes=%d", box, len(want))
+            mqtt.publish(topics.down(box, "acks"), encode(new(Acks, want=want)), qos=0)
+
+
+def _answer(mqtt: Mqtt, answers: dict[str, Answer]) -> None:
+    packets = []
+    for box, answer in answers.items():
+        topic = topics.down(box, "acks")
+        for start in range(0, max(len(answer.acks), len(answer.ids)), ACKS_IN_ONE):
+            end = start + ACKS_IN_ONE
+            message = new(Acks, acks=answer.acks[start:end], ids=answer.ids[start:end])
+            packets.append(mqtt.packet(topic, encode(message), qos=0)[1])
+    mqtt.send(b"".join(packets))

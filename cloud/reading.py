@@ -1,0 +1,259 @@
+"""What stored jobs mean: rows that can be searched, made after the ack, in the order the jobs came.
+
+The box's own reading is taken where it was made with the rules we have, or where the raw job stayed on the box; else
+the raw job is read again, in a child process (cloud/reader.py). A job that kills the reader three times is `failed`,
+shown as such, and the others go on.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from cloud import events, metrics
+from cloud.children import die_with_parent
+from cloud.events import Bell, to_json
+from cloud.store.database import Store
+from cloud.store.schema import jobs, papers, receipts
+from config.cloud import CloudConfig
+from receipt.model import Receipt
+from wire.messages import BadMessage, Reading, unpack_reading
+
+log = logging.getLogger("cloud.reading")
+READ_S = 10.0
+TRIES = 3
+AT_ONCE = 100
+MAX_MONEY = 1 << 53
+
+
+class ReaderDied(Exception):
+    """The child ended, hung, or said what is no reading."""
+
+
+class Reader:
+    """The child. `read(raw)` -> Reading; raises ReaderDied, and the next call starts another one."""
+
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[bytes] | None = None
+        self.rules_version: str | None = None  # None until one has started
+
+    def start(self) -> None:
+        if self._child is not None and self._child.poll() is None:
+            return
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "cloud.reader"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            preexec_fn=die_with_parent(os.getpid()),
+        )
+        self.rules_version = self._answer(READ_S * 3).rules_version
+
+    def read(self, raw: bytes) -> Reading:
+        self.start()
+        assert self._child is not None and self._child.stdin is not None
+        try:
+            self._child.stdin.write(len(raw).to_bytes(4, "big") + raw)
+            self._child.stdin.flush()
+        except OSError as error:
+            self.stop()
+            raise ReaderDied(f"the reader ended: {error}") from error
+        return self._answer(READ_S)
+
+    def stop(self) -> None:
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+            child.wait()
+            for pipe in (child.stdin, child.stdout):
+                if pipe is not None:
+                    try:
+                        pipe.close()
+                    except OSError:
+                        pass
+
+    def _answer(self, limit_s: float) -> Reading:
+        end = time.monotonic() + limit_s
+        try:
+            size = int.from_bytes(self._exactly(4, end), "big")
+            return msgspec.msgpack.decode(self._exactly(size, end), type=Reading)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            code = self._child.poll() if self._child else None
+            self.stop()
+            raise ReaderDied(f"{error} (code {code})") from error
+
+    def _exactly(self, count: int, end: float) -> bytes:
+        assert self._child is not None and self._child.stdout is not None
+        descriptor, data = self._child.stdout.fileno(), b""
+        while len(data) < count:
+            if not select.select([descriptor], [], [], max(0.0, end - time.monotonic()))[0]:
+                raise OSError("the reader did not answer in time")
+            piece = os.read(descriptor, min(count - len(data), 1 << 20))
+            if not piece:
+                raise OSError("the reader ended")
+            data += piece
+        return data
+
+
+class Readings:
+    """`run()` is a thread's work, until `stopping` is set."""
+
+    def __init__(self, store: Store, config: CloudConfig, bell: Bell, stopping: threading.Event) -> None:
+        self._store, self._config, self._bell, self._stopping = store, config, bell, stopping
+        self._reader = Reader()
+        self._next_start = 0.0
+
+    def run(self) -> None:
+        try:
+            with self._bell.thread_ear() as ear:
+                while not self._stopping.is_set():
+                    ear.clear()
+                    try:
+                        while not self._stopping.is_set() and self.some():
+                            self._bell.ring()
+                            ear.clear()
+                    except sa.exc.SQLAlchemyError as error:
+                        log.error("readings wait for the store: %s", str(error).splitlines()[0])
+                        self._stopping.wait(1)
+                    ear.wait(1)
+        finally:
+            self._reader.stop()
+
+    def some(self) -> int:
+        """Read up to AT_ONCE stored jobs -> how many there were."""
+        with self._store.read() as connection:
+            rows = connection.execute(
+                sa.select(jobs.c.merchant_id, jobs.c.id, jobs.c.box, jobs.c.tries, papers.c.raw, papers.c.reading)
+                .join(papers, sa.and_(papers.c.merchant_id == jobs.c.merchant_id, papers.c.job_id == jobs.c.id))
+                .where(sa.text("jobs.state = 'stored'"))
+                .order_by(jobs.c.merchant_id, jobs.c.id)
+                .limit(AT_ONCE)
+            ).all()
+        if not rows:
+            return 0
+        done, again = [], []
+        for row in rows:
+            if self._stopping.is_set():
+                break
+            try:
+                reading, state = self._read(row)
+            except ReaderDied as error:
+                log.error("reader died job=%s try=%d: %s", row.id, row.tries + 1, error)
+                again.append({"b_merchant": row.merchant_id, "b_id": row.id})
+                break  # write down at once who killed it
+            done.append((row, reading, state))
+        with self._store.write() as connection:
+            self._write(connection, done)
+            if again:
+                connection.execute(
+                    sa.update(jobs)
+                    .where(jobs.c.merchant_id == sa.bindparam("b_merchant"), jobs.c.id == sa.bindparam("b_id"))
+                    .values(tries=jobs.c.tries + 1),
+                    again,
+                )
+        return len(rows)
+
+    def _read(self, row: Any) -> tuple[Reading | None, str]:
+        box_reading: Reading | None = None
+        if row.reading:
+            try:
+                box_reading = unpack_reading(msgspec.Raw(row.reading))
+            except BadMessage as error:
+                log.warning("job=%s the box's reading is damaged: %s", row.id, error.problem)
+        if row.raw is None or not self._config.ingest.reread:
+            return box_reading, "read" if box_reading else "failed"
+        if row.tries >= TRIES:
+            return box_reading, "failed"
+        if self._reader.rules_version is None and time.monotonic() < self._next_start and box_reading is not None:
+            return box_reading, "read"
+        try:
+            self._reader.start()
+        except ReaderDied as error:
+            self._next_start = time.monotonic() + 30
+            log.error("the reader does not start, what boxes read is taken: %s", error)
+            if box_reading is not None:
+                return box_reading, "read"
+            raise
+        if box_reading is not None and box_reading.rules_version == self._reader.rules_version:
+            return box_reading, "read"
+        return self._reader.read(row.raw), "read"
+
+    def _write(self, connection: sa.Connection, done: list[tuple[Any, Reading | None, str]]) -> None:
+        if not done:
+            return
+        updates, rows, news = [], [], []
+        for row, reading, state in done:
+            metrics.READ.labels(state).inc()
+            found = reading or Reading(rules_version="")
+            updates.append(
+                {
+                    "b_merchant": row.merchant_id,
+                    "b_id": row.id,
+                    "b_state": state,
+                    "b_rules": found.rules_version,
+                    "b_lines": "\n".join(found.lines).replace("\x00", ""),
+                    "b_unknown": found.unknown,
+                    "b_raster": found.raster_only,
+                }
+            )
+            rows += [receipt_row(row.merchant_id, row.id, n, r) for n, r in enumerate(found.receipts)]
+            first = found.receipts[0] if found.receipts else Receipt()
+            data = {
+                "box": row.box,
+                "kind": first.kind,
+                "number": first.number,
+                "total": first.total,
+                "currency": first.currency,
+                "issued_at": first.issued_at,
+                "state": state,
+            }
+            news.append((row.merchant_id, "receipt.read", row.id, data))
+        connection.execute(
+            sa.delete(receipts).where(
+                receipts.c.merchant_id == sa.bindparam("b_merchant"), receipts.c.job_id == sa.bindparam("b_id")
+            ),
+            [{"b_merchant": u["b_merchant"], "b_id": u["b_id"]} for u in updates],
+        )
+        if rows:
+            connection.execute(sa.insert(receipts), rows)
+        connection.execute(
+            sa.update(jobs)
+            .where(jobs.c.merchant_id == sa.bindparam("b_merchant"), jobs.c.id == sa.bindparam("b_id"))
+            .values(
+                state=sa.bindparam("b_state"),
+                rules_version=sa.bindparam("b_rules"),
+                lines=sa.bindparam("b_lines"),
+                unknown=sa.bindparam("b_unknown"),
+                raster_only=sa.bindparam("b_raster"),
+            ),
+            updates,
+        )
+        events.add_many(connection, news)
+
+
+def receipt_row(merchant: str, job: str, n: int, receipt: Receipt) -> dict[str, Any]:
+    return {
+        "merchant_id": merchant,
+        "job_id": job,
+        "n": n,
+        "kind": receipt.kind.value,
+        "number": _clean(receipt.number),
+        "issued_at": _clean(receipt.issued_at),
+        "currency": _clean(receipt.currency),
+        "total": receipt.total if receipt.total is not None and abs(receipt.total) < MAX_MONEY else None,
+        "shop": _clean(receipt.merchant or receipt.shop),
+        "items": to_json(receipt.items),
+        "fields": to_json(receipt),
+    }
+
+
+def _clean(text: str | None) -> str | None:
+    return None if text is None else text.replace("\x00", "")[:200]

@@ -1,0 +1,146 @@
+"""Start in order, stop in order: store, broker, workers, web; and back, within ten seconds of SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import sqlalchemy as sa
+
+from cloud import boxes as box_table
+from cloud.admin import Door
+from cloud.broker import SERVICE, Broker
+from cloud.dispatch import Dispatch
+from cloud.events import Bell
+from cloud.ingest import Ingest
+from cloud.mqtt import Address
+from cloud.reading import Readings
+from cloud.store.database import Store
+from config.cloud import CloudConfig
+
+log = logging.getLogger("cloud")
+
+
+class Service:
+    """One process of the cloud in the role `all`, `web` or `ingest`. `run()` returns when it was told to stop."""
+
+    def __init__(self, config: CloudConfig, role: str) -> None:
+        self.config, self.role = config, role
+        self.bell = Bell()
+        self.stopping = threading.Event()
+        self.broker: Broker | None = None
+        self.ingest: Ingest | None = None
+        self._threads: list[threading.Thread] = []
+
+    def run(self) -> None:
+        """Raises Busy, StoreAway, BrokerDead, OSError."""
+        config = self.config
+        self.store = Store(config.store.url, config.sqlite_path)
+        door = None
+        try:
+            works = self.role in ("all", "ingest")
+            if config.broker.url == "embedded" and works:
+                self.broker = Broker(config, lambda: box_table.passwords(self.store))
+                self.broker.start()
+                self._thread("boxes", self._watch_boxes)
+            if config.sqlite_path is not None:
+                door = Door(self.store, config.sqlite_path, self._administered)
+            if works:
+                self.ingest = Ingest(self.store, config, self._address, self.bell, self.stopping)
+                self._thread("ingest", self.ingest.run)
+                self._thread("dispatch", Dispatch(self.store, config, self._address, self.bell, self.stopping).run)
+                self._thread("readings", Readings(self.store, config, self.bell, self.stopping).run)
+            if self.role in ("all", "web"):
+                from cloud.web import serve
+
+                asyncio.run(serve(self))
+            else:
+                self._wait()
+        finally:
+            self.stopping.set()
+            self.bell.ring()
+            if door is not None:
+                door.close()
+            for thread in self._threads:
+                thread.join(5)
+            if self.broker is not None:
+                self.broker.stop()
+            self.store.close()
+            log.info("stopped")
+
+    def _wait(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.stopping.set())
+        ready()
+        while not self.stopping.wait(0.5):
+            pass
+
+    def _address(self) -> Address:
+        return self.broker.address if self.broker is not None else external(self.config)
+
+    def _administered(self, operation: str) -> None:
+        if operation.startswith("box") and operation != "box_list" and self.broker is not None:
+            self.broker.reload()
+        self.bell.ring()
+
+    def _watch_boxes(self) -> None:
+        """Boxes that another process added or revoked (PostgreSQL): the broker's users follow within a second."""
+        seen = None
+        with self.bell.thread_ear() as ear:
+            while not self.stopping.is_set():
+                try:
+                    now = box_table.passwords(self.store)
+                    if seen is not None and now != seen and self.broker is not None:
+                        self.broker.reload()
+                    seen = now
+                except sa.exc.SQLAlchemyError as error:
+                    log.warning("boxes not read: %s", str(error).splitlines()[0])
+                self.stopping.wait(0.3)
+                ear.wait(0.5)
+                ear.clear()
+
+    def _thread(self, name: str, work: Callable[[], None]) -> None:
+        thread = threading.Thread(target=self._fenced, args=(name, work), name=name)
+        self._threads.append(thread)
+        thread.start()
+
+    def _fenced(self, name: str, work: Callable[[], None]) -> None:
+        """A worker that fails in a way nobody thought of ends the process: systemd starts it again, nothing is lost."""
+        try:
+            work()
+        except BaseException:
+            log.exception("worker %s failed; the service ends", name)
+            os.kill(os.getpid(), signal.SIGTERM)
+            self.stopping.set()
+
+
+def external(config: CloudConfig) -> Address:
+    """A broker that is not ours."""
+    parts = urlsplit(config.broker.url)
+    if config.broker.url == "embedded":  # role web: nothing is sent from here
+        return Address("127.0.0.1", 0, SERVICE, "")
+    secure = parts.scheme == "mqtts"
+    password = ""
+    if config.broker.password_file:
+        password = Path(config.broker.password_file).read_text().splitlines()[0].strip()
+    tls = ssl.create_default_context(cafile=config.broker.ca_file or None) if secure else None
+    host = parts.hostname or ""
+    return Address(host, parts.port or (8883 if secure else 1883), config.broker.username, password, tls)
+
+
+def ready() -> None:
+    """READY=1 to systemd, where it listens (sd_notify(3))."""
+    path = os.environ.get("NOTIFY_SOCKET")
+    if path:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
+            line.connect("\0" + path[1:] if path.startswith("@") else path)
+            line.sendall(b"READY=1")
+    log.info("ready")

@@ -1,0 +1,127 @@
+// The live page: pieces of it arrive as HTML that the server has escaped, and take the place of the old ones.
+"use strict";
+(() => {
+  const body = document.body;
+  const two = (n) => String(n).padStart(2, "0");
+
+  function localTimes(root) {
+    for (const t of root.querySelectorAll("time[datetime]")) {
+      const when = new Date(t.dateTime);
+      if (isNaN(when)) continue;
+      const day = when.toDateString() === new Date().toDateString();
+      const date = `${when.getFullYear()}-${two(when.getMonth() + 1)}-${two(when.getDate())}`;
+      const clock = `${two(when.getHours())}:${two(when.getMinutes())}`;
+      t.textContent = t.hasAttribute("data-full") ? `${date} ${clock}:${two(when.getSeconds())}` : day ? clock : `${date.slice(5)} ${clock}`;
+      t.title = when.toLocaleString();
+    }
+  }
+
+  function countdowns() {
+    for (const c of document.querySelectorAll(".countdown")) {
+      const left = new Date(c.dataset.until) - Date.now();
+      c.dataset.whole ||= Math.max(left, 1);
+      c.style.setProperty("--left", `${Math.max(0, Math.min(100, (100 * left) / Math.max(c.dataset.whole, 600000)))}%`);
+      c.title = left > 0 ? `${Math.ceil(left / 60000)} min left` : "time is over";
+    }
+  }
+
+  function take(piece) {
+    const holder = document.createElement("template");
+    holder.innerHTML = piece.html;
+    const fresh = holder.content.firstElementChild;
+    if (!fresh) return;
+    localTimes(fresh);
+    const old = document.getElementById(piece.id);
+    if (old) {
+      if (old.querySelector(".reasons") && old.dataset.state === fresh.dataset.state) return; // someone is choosing
+      const focused = old.contains(document.activeElement) ? document.activeElement.dataset.do : null;
+      old.replaceWith(fresh);
+      if (focused) fresh.querySelector(`[data-do="${focused}"]`)?.focus();
+      return;
+    }
+    const slot = document.getElementById(piece.slot);
+    if (!slot) return;
+    fresh.classList.add("new");
+    slot.prepend(fresh);
+    const most = Number(slot.dataset.most);
+    const cards = slot.querySelectorAll(":scope > article");
+    for (let n = most; n < cards.length; n++) cards[n].remove();
+  }
+
+  function pulse(state, text) {
+    const p = document.getElementById("pulse");
+    p.dataset.state = state;
+    p.lastElementChild.textContent = text;
+  }
+
+  async function send(path, fields) {
+    const answer = await fetch(path, {
+      method: "POST",
+      headers: { "X-CSRF-Token": body.dataset.csrf },
+      body: new URLSearchParams(fields),
+    });
+    if (answer.status === 401) location.assign("/login");
+    if (!answer.ok) {
+      const problem = await answer.json().catch(() => ({}));
+      throw new Error(problem.detail || "It did not work. Try again.");
+    }
+  }
+
+  async function act(card, path, fields) {
+    for (const b of card.querySelectorAll("button")) b.disabled = true;
+    try {
+      await send(path, fields);
+    } catch (error) {
+      const p = document.createElement("p");
+      p.className = "problem";
+      p.setAttribute("role", "alert");
+      p.textContent = error.message;
+      card.querySelector(".problem")?.remove();
+      card.append(p);
+      for (const b of card.querySelectorAll("button")) b.disabled = false;
+    }
+  }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button[data-do], button[data-clear]");
+    if (!button) return;
+    if (button.dataset.clear) {
+      act(button.closest(".alarm"), "/alarms/clear", { kind: button.dataset.clear, object: button.dataset.object });
+      return;
+    }
+    const card = button.closest("[data-order]");
+    const path = `/orders/${card.dataset.order}`;
+    if (button.dataset.do === "reject") {
+      const form = document.getElementById("reject-form").content.firstElementChild.cloneNode(true);
+      form.addEventListener("submit", (e) => {
+        e.preventDefault();
+        const reason = form.elements.reason.value;
+        form.remove();
+        act(card, `${path}/reject`, { reason });
+      });
+      card.querySelector(".buttons").hidden = true;
+      card.querySelector(".buttons").style.display = "none";
+      card.append(form);
+      form.querySelector("select").focus();
+    } else if (button.dataset.do === "back") {
+      card.querySelector(".buttons").hidden = false;
+      card.querySelector(".buttons").style.display = "";
+      card.querySelector(".reasons").remove();
+    } else {
+      act(card, `${path}/${button.dataset.do}`, {});
+    }
+  });
+
+  localTimes(document);
+  if (body.classList.contains("live")) {
+    countdowns();
+    setInterval(countdowns, 1000);
+    const source = new EventSource(`/live?after=${encodeURIComponent(body.dataset.after)}`);
+    source.addEventListener("hello", () => pulse("live", "live"));
+    source.addEventListener("news", (event) => JSON.parse(event.data).forEach(take));
+    source.addEventListener("error", () => {
+      pulse("gone", source.readyState === EventSource.CLOSED ? "not live – load the page again" : "connecting again");
+      if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000);
+    });
+  }
+})();

@@ -1,0 +1,1 @@
+"""The cloud's database: schema, migrations, and the door to it."""

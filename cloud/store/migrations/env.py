@@ -1,0 +1,14 @@
+"""What Alembic runs: on the connection that cloud.store.database hands over."""
+
+from alembic import context
+
+from cloud.store.schema import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    render_as_batch=True,
+    transaction_per_migration=False,
+)
+with context.begin_transaction():
+    context.run_migrations()

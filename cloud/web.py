@@ -1,0 +1,174 @@
+"""The HTTP side: /v1, the console, /healthz, /metrics; in one Litestar application, served by uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from litestar import Litestar, MediaType, Response, Router, get
+from litestar.config.app import AppConfig
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.types import ASGIApp, Message, Receive, Send
+from prometheus_client import generate_latest
+
+from cloud import metrics
+from cloud.api import problem
+from cloud.api.access import key_guard
+from cloud.api.routes import ROUTES
+from cloud.console.pages import Console
+from cloud.context import Context
+from cloud.service import ready
+
+if TYPE_CHECKING:
+    from cloud.service import Service
+
+log = logging.getLogger("cloud.web")
+MAX_BODY = 256 * 1024
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self';"
+    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+@get("/healthz", sync_to_thread=False, opt={"public": True}, include_in_schema=False)
+def healthz(cloud: Context) -> Response[dict[str, Any]]:
+    works = cloud.works()
+    fine = all(works.values())
+    return Response({"ok": fine, **works}, status_code=200 if fine else 503)
+
+
+@get("/metrics", sync_to_thread=False, opt={"public": True}, include_in_schema=False, media_type=MediaType.TEXT)
+def show_metrics() -> Response[bytes]:
+    return Response(generate_latest(metrics.REGISTRY), media_type="text/plain; version=0.0.4")
+
+
+def make_app(cloud: Context) -> Litestar:
+    """The application. Everything a handler needs comes as `cloud`."""
+    api = Router(
+        "/v1",
+        route_handlers=list(ROUTES),
+        guards=[key_guard(cloud.store, cloud.config.web.api_rate)],
+        security=[{"key": []}],
+    )
+
+    async def provide() -> Context:
+        return cloud
+
+    def settle(config: AppConfig) -> AppConfig:
+        return config
+
+    return Litestar(
+        route_handlers=[api, healthz, show_metrics, *Console(cloud).routes()],
+        dependencies={"cloud": Provide(provide)},
+        exception_handlers={Exception: problem.handle},
+        request_max_body_size=MAX_BODY,
+        openapi_config=OpenAPIConfig(
+            title="Tillwire",
+            version="1",
+            description="Orders to paper, receipts to figures. Errors are application/problem+json.",
+            path="/v1",
+            render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+            components=Components(security_schemes={"key": SecurityScheme(type="http", scheme="bearer")}),
+        ),
+        on_app_init=[settle],
+        logging_config=None,
+    )
+
+
+class Front:
+    """Around the application: headers that every answer has, and the count of answers."""
+
+    def __init__(self, app: ASGIApp, secure: bool) -> None:
+        self._app = app
+        self._headers = [
+            (b"content-security-policy", POLICY.encode()),
+            (b"x-content-type-options", b"nosniff"),
+            (b"x-frame-options", b"DENY"),
+            (b"referrer-policy", b"same-origin"),
+            (b"cross-origin-opener-policy", b"same-origin"),
+            (b"cross-origin-resource-policy", b"same-origin"),
+            (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
+        ]
+        if secure:
+            self._headers.append((b"strict-transport-security", b"max-age=31536000"))
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                metrics.REQUESTS.labels(str(message["status"])).inc()
+                headers = list(message["headers"])
+                names = {name.lower() for name, _ in headers}
+                headers += [h for h in self._headers if h[0] not in names]
+                if b"cache-control" not in names:
+                    headers.append((b"cache-control", b"no-store"))
+                message["headers"] = headers
+            await send(message)
+
+        await self._app(scope, receive, with_headers)
+
+
+async def serve(service: Service) -> None:
+    """Until SIGTERM or SIGINT, or until a worker fails."""
+    config = service.config
+
+    def works() -> dict[str, bool]:
+        parts = {"web": True}
+        if service.ingest is not None:
+            parts["broker"] = service.ingest.connected.is_set()
+        return parts
+
+    cloud = Context(service.store, config, service.bell, service.stopping, works)
+    host, _, port = config.web.listen.rpartition(":")
+    server = _Server(
+        uvicorn.Config(
+            Front(make_app(cloud), cloud.secure),
+            host=host.strip("[]"),
+            port=int(port),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=5,
+            timeout_keep_alive=30,
+            lifespan="off",
+        )
+    )
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        service.stopping.set()
+        service.bell.ring()
+        server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    if service.stopping.is_set():
+        return
+    await server.serve()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, with our signal handlers and our word for `ready`."""
+
+    def capture_signals(self) -> Any:
+        import contextlib
+
+        return contextlib.nullcontext()
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        if self.should_exit:
+            raise OSError(f"cannot listen on {self.config.host}:{self.config.port}")
+        for each in self.servers:
+            for line in each.sockets:
+                log.info("listening on http://%s:%d/", *line.getsockname()[:2])
+        ready()

@@ -1,0 +1,158 @@
+"""A whole cloud for the tests: real process, real broker, real database, real HTTP."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.simulators.box import SimulatedBox
+
+PASSWORD = "correct horse battery"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Cloud:
+    """`tillwire-cloud all` as a child process, with a folder of its own."""
+
+    def __init__(self, folder: Path, store: str | None = None, extra: str = "[ingest]\nreread = false\n") -> None:
+        self.folder = folder
+        self.http_port, self.mqtt_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.http_port}"
+        self.database = folder / "cloud.db"
+        self.config = folder / "cloud.toml"
+        self.config.write_text(
+            f"""
+[web]
+listen = "127.0.0.1:{self.http_port}"
+[broker]
+listen = "127.0.0.1:{self.mqtt_port}"
+dir = "{folder}/broker"
+[store]
+url = "{store or f"sqlite://{self.database}"}"
+{extra}
+"""
+        )
+        self.process: subprocess.Popen[bytes] | None = None
+        self.log = folder / "cloud.log"
+        self._boxes: list[SimulatedBox] = []
+
+    def start(self) -> Cloud:
+        notify = self.folder / "notify"
+        notify.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line, self.log.open("ab") as out:
+            line.bind(str(notify))
+            line.settimeout(0.2)
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "cloud", "--config", str(self.config), "all"],
+                stdout=out,
+                stderr=out,
+                env={**os.environ, "NOTIFY_SOCKET": str(notify)},
+            )
+            end = time.monotonic() + 30
+            while True:
+                try:
+                    assert line.recv(100) == b"READY=1"
+                    return self
+                except TimeoutError:
+                    dead = self.process.poll() is not None
+                    assert not dead and time.monotonic() < end, self.log.read_text()[-3000:]
+
+    def stop(self, how: int = signal.SIGTERM, within: float = 12) -> int:
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        return self.process.wait(within)
+
+    def close(self) -> None:
+        for box in self._boxes:
+            box.close()
+        if self.process is not None and self.process.poll() is None:
+            try:
+                self.stop()
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                raise
+
+    def command(self, *words: str, stdin: str = "", fails: bool = False) -> str:
+        """A `tillwire-cloud` command -> the last line of its stdout."""
+        done = subprocess.run(
+            [sys.executable, "-m", "cloud", "--config", str(self.config), *words],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode != 0) == fails, done.stderr
+        return done.stderr.strip() if fails else (done.stdout.strip().splitlines() or [""])[-1]
+
+    def merchant(self, name: str, user: str) -> httpx.Client:
+        """A new merchant -> an API client with a key of theirs."""
+        self.command("merchant", "add", name, "--user", user, "--password-stdin", stdin=PASSWORD + "\n")
+        key = self.command("key", "add", name)
+        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=20)
+
+    def box(self, merchant: str, name: str) -> SimulatedBox:
+        secret = self.command("box", "add", merchant, name)
+        return self.connect(name, secret)
+
+    def connect(self, name: str, secret: str) -> SimulatedBox:
+        box = SimulatedBox(name, secret, "127.0.0.1", self.mqtt_port)
+        self._boxes.append(box)
+        return box.ready()
+
+    def log_in(self, user: str, password: str = PASSWORD) -> httpx.Client:
+        client = httpx.Client(base_url=self.url, timeout=20)
+        answer = client.post("/login", data={"name": user, "password": password})
+        assert answer.status_code == 303, answer.text
+        return client
+
+
+def until(true: Callable[[], Any], within: float = 10, every: float = 0.03) -> Any:
+    """Poll what has no event of its own -> its first true value."""
+    end = time.monotonic() + within
+    while True:
+        value = true()
+        if value:
+            return value
+        assert time.monotonic() < end, f"it did not happen in {within} s"
+        time.sleep(every)
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """One running cloud for the tests of a module, with merchants `Corner Cafe` and `Other Shop`."""
+    one = Cloud(tmp_path_factory.mktemp("cloud"))
+    one.start()
+    try:
+        yield one
+    finally:
+        one.close()
+
+
+@pytest.fixture(scope="module")
+def cafe(cloud: Cloud) -> Iterator[httpx.Client]:
+    with cloud.merchant("Corner Cafe", "anna") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def front(cloud: Cloud, cafe: httpx.Client) -> SimulatedBox:
+    """The box of the cafe, connected."""
+    return cloud.box("Corner Cafe", "cafe-front-1")
