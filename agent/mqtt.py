@@ -102,7 +102,9 @@ class Mqtt:
                     await asyncio.wait_for(self._connect(client, version), CONNECT_S)
                 except (OSError, ValueError, TimeoutError, Offline) as error:
                     self.reason = _reason(error)
-                    self._consider_older(version)
+                    if self._consider_older(version):
+                        self._drop()
+                        continue
                 else:
                     backoff.reset()
                     told = ""
@@ -252,15 +254,17 @@ class Mqtt:
             client.disconnect()
             threading.Thread(target=client.loop_stop, name="broker-stop", daemon=True).start()
 
-    def _consider_older(self, version: str) -> None:
+    def _consider_older(self, version: str) -> bool:
         """MQTT 5 refused, or cut off without a word twice: this broker speaks 3.1.1. Only with version = "auto"."""
         if self.version != "auto" or version != "5":
-            return
-        cut = "Unsupported protocol" in self.reason or "connection ended" in self.reason
-        self._failures_of_5 += 1 if cut else 0
-        if "Unsupported protocol" in self.reason or self._failures_of_5 >= 2:
-            self.version = "3.1.1"
-            log.info("broker=%s does not speak MQTT 5 (%s): 3.1.1 from now on", self.cloud.broker, self.reason)
+            return False
+        refused = "Unsupported protocol" in self.reason
+        self._failures_of_5 += "connection ended" in self.reason
+        if not refused and self._failures_of_5 < 2:
+            return False
+        self.version = "3.1.1"
+        log.info("broker=%s does not speak MQTT 5 (%s): 3.1.1 from now on", self.cloud.broker, self.reason)
+        return True
 
     def _tls(self) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=self.cloud.ca_file or None)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import msgspec
 
 if TYPE_CHECKING:
-    from receipt.extract import Reading as Read
+    from receipt import Reading as Read
 from wire.messages import Reading
 
 MOST_PACKED = 80 * 1024  # deflated bytes of a reading: with its envelope it fits one message

@@ -22,6 +22,7 @@ LONGEST_S = 5.0  # what is longer is cut here: an alert repeats anyway
 def main() -> int:
     try:
         import simpleaudio
+        from simpleaudio._simpleaudio import SimpleaudioError
     except (ImportError, OSError) as error:
         print(f"error : simpleaudio is not to be had: {error}", flush=True)
         return NO_LIBRARY
@@ -34,7 +35,7 @@ def main() -> int:
             frames, channels, width, rate = load(Path(path))
             print(f"started {path}", flush=True)
             simpleaudio.play_buffer(frames, channels, width, rate).wait_done()
-        except Exception as error:  # its own exception class is private; whatever it is, it is told
+        except (OSError, ValueError, EOFError, wave.Error, SimpleaudioError) as error:
             print(f"error {path}: {str(error).replace(chr(10), ' ')}", flush=True)
         else:
             print(f"done {path}", flush=True)

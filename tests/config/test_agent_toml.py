@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 import typing
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def test_it_lists_every_key_with_its_default(section: str) -> None:
 def test_every_key_is_explained_above_it() -> None:
     lines = FILE.read_text(encoding="utf-8").splitlines()
     bare = [
-        line for before, line in zip(lines, lines[1:], strict=False)
+        line for before, line in pairwise(lines)
         if "=" in line and not line.startswith("#") and before.startswith("[")
     ]  # fmt: skip
     assert not bare

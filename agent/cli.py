@@ -1,0 +1,231 @@
+"""tillwire: the technician's command. Every part is imported only where its command needs it, so that each starts fast.
+
+Every message says what was tried, on what, and what helps. Exit 0: well; 1: not well; 2: wrong use; 78: wrong settings.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from config.box import Box
+
+CONFIG = "/etc/tillwire/agent.toml"
+config_option = click.option(
+    "--config", "config", default=CONFIG, show_default=True, metavar="FILE", help="agent.toml of this box."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="tillwire")
+def main() -> None:
+    """Tillwire: the box between a shop's till and its receipt printer."""
+
+
+@main.command("check-config")
+@click.argument("file", type=click.Path(path_type=Path))
+def check_config(file: Path) -> None:
+    """Tell whether FILE (agent.toml or cloud.toml) is right; name every problem that it has."""
+    from config.load import ConfigError
+
+    try:
+        if _is_cloud(file):
+            from config.cloud import load_cloud
+
+            load_cloud(file)
+            click.echo(f"{file}: right (settings of a cloud service)")
+        else:
+            from config.box import box_id, load_box
+
+            box = load_box(file)
+            click.echo(f"{file}: right (box {box_id(box)}, {len(box.printer)} printer(s), {len(box.pos)} POS link(s))")
+    except ConfigError as error:
+        click.echo(str(error), err=True)
+        sys.exit(78)
+
+
+@main.command("read")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each job (and each receipt in it).")
+@click.option("--png", type=click.Path(path_type=Path), metavar="FILE", help="Write the paper as a picture.")
+@click.option("--explain", is_flag=True, help="Which rule found what, on which line, how surely.")
+def read(files: tuple[Path, ...], as_json: bool, png: Path | None, explain: bool) -> None:
+    """Read captured print streams: what stands on the paper, and what it means."""
+    from agent import reading_cli
+
+    for file in files:
+        for found in reading_cli.jobs_of(str(file), file.read_bytes()):
+            if as_json:
+                for value in found.as_json():
+                    click.echo(json.dumps(value, ensure_ascii=False))
+            else:
+                click.echo(found.as_text(explain))
+            if png:
+                target = png if found.number == 0 else png.with_stem(f"{png.stem}-{found.number}")
+                target.write_bytes(found.as_png())
+                click.echo(f"picture: {target}", err=True)
+
+
+@main.group("wire")
+def wire_group() -> None:
+    """What crosses the network, for people."""
+
+
+@wire_group.command("decode")
+@click.argument("file", type=click.File("rb"), default="-")
+@click.option("--leaf", help="receipts, acks, orders, reports, status, commands or results; without it, tried in turn.")
+def wire_decode(file: Any, leaf: str | None) -> None:
+    """Show a message's payload (FILE, or standard input) as JSON."""
+    from wire import show
+
+    try:
+        click.echo(show.as_json(file.read(), leaf))
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command("status")
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def status(config: str, as_json: bool) -> None:
+    """Printers, POS links and counters, as the relay knows them now."""
+    box = _box(config)
+    answer = _ask_relay(box, "hello") | _ask_relay(box, "status")
+    answer.pop("n", None)
+    if as_json:
+        click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+        return
+    click.echo(f"epoch {answer.get('epoch')}  last job {answer.get('last_seq')}")
+    for name, values in (answer.get("printers") or {}).items():
+        click.echo(f"printer {name}: " + "  ".join(f"{k}={v}" for k, v in values.items() if v is not None))
+    for name, values in (answer.get("pos") or {}).items():
+        click.echo(f"pos {name}: " + "  ".join(f"{k}={v}" for k, v in values.items() if v is not None))
+    for name, value in sorted((answer.get("counters") or {}).items()):
+        click.echo(f"{name} = {value}")
+
+
+@main.command("audit")
+@config_option
+def audit(config: str) -> None:
+    """Account for every job that was ever captured here. Exit 1 when one is missing."""
+    from agent import auditing
+
+    box = _box(config)
+    try:
+        report = auditing.audit(box.capture_db, box.agent_db)
+    except OSError as error:
+        raise click.ClickException(str(error)) from error
+    for line in report.lines:
+        click.echo(line)
+    sys.exit(1 if report.missing else 0)
+
+
+@main.group("alert")
+def alert_group() -> None:
+    """Sounds."""
+
+
+@alert_group.command("test")
+@config_option
+@click.option("--sound", default="test", show_default=True, help="new_order_dine_in, new_order_takeaway, fault, ...")
+def alert_test(config: str, sound: str) -> None:
+    """Play a sound the way an alert does; tell what played it."""
+    import asyncio
+
+    from agent.player import Player, SilentError
+
+    box = _box(config)
+
+    async def buzz() -> bool:
+        for printer in box.printer:
+            if "error" not in await _ask(box, "buzz", printer=printer):
+                return True
+        return False
+
+    async def play() -> str:
+        player = Player(box.alerts, buzz)
+        try:
+            return await player.play(sound)
+        finally:
+            await player.stop()
+
+    try:
+        click.echo(f"{sound}: played by {asyncio.run(play())}. Did you hear it?")
+    except SilentError as error:
+        raise click.ClickException(f"nothing could play {sound}: {error}") from error
+
+
+@main.command("migrate")
+@click.option("--config", "config", metavar="FILE", help="agent.toml: both of its databases.")
+@click.option("--capture-db", type=click.Path(path_type=Path), help="Only this journal of a relay.")
+@click.option("--agent-db", type=click.Path(path_type=Path), help="Only this store of an agent.")
+def migrate(config: str | None, capture_db: Path | None, agent_db: Path | None) -> None:
+    """Bring the box's databases to this version's schema. Nothing happens where they have it."""
+    from agent import migrations
+
+    if config is None and capture_db is None and agent_db is None:
+        config = CONFIG
+    if config is not None:
+        box = _box(config)
+        capture_db, agent_db = capture_db or box.capture_db, agent_db or box.agent_db
+    for path, kind in ((capture_db, migrations.CAPTURE), (agent_db, migrations.AGENT)):
+        if path is None:
+            continue
+        try:
+            click.echo(f"{path}: {migrations.migrate(path, kind)}")
+        except migrations.CannotMigrate as error:
+            raise click.ClickException(str(error)) from error
+
+
+def _is_cloud(file: Path) -> bool:
+    """By its sections; what cannot be read is left to the loader to tell."""
+    import tomllib
+
+    try:
+        tree = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return file.name.startswith("cloud")
+    return bool(tree.keys() & {"web", "store", "broker"}) and not tree.keys() & {"box", "printer", "pos"}
+
+
+def _box(config: str) -> Box:
+    from config.box import load_box
+    from config.load import ConfigError
+
+    try:
+        return load_box(config)
+    except ConfigError as error:
+        click.echo(str(error), err=True)
+        sys.exit(78)
+
+
+def _ask_relay(box: Box, op: str, **fields: Any) -> dict[str, Any]:
+    import asyncio
+
+    answer = asyncio.run(_ask(box, op, **fields))
+    if "error" in answer:
+        raise click.ClickException(f"the relay ({box.box.control}): {answer['error']}; is tillwire-relay running?")
+    return answer
+
+
+async def _ask(box: Box, op: str, **fields: Any) -> dict[str, Any]:
+    """The relay's answer; {"error": ...} where there is none."""
+    from relay.control import Client, Refused, RelayGone
+
+    try:
+        client = await Client.connect(box.box.control)
+        try:
+            return dict(await client.ask(op, **fields))
+        finally:
+            await client.close()
+    except (RelayGone, Refused) as error:
+        return {"error": str(error)}
+
+
+if __name__ == "__main__":
+    main()

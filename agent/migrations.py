@@ -1,0 +1,58 @@
+"""Bring the box's databases to this version's schema, with sqlite-utils. Run by `tillwire migrate` alone.
+
+Each database has a set of migrations; one that has run is recorded in the file (`_sqlite_migrations`), and the file's
+user_version tells the programs what they find. Version 1 is what the programs themselves make of a new file.
+
+Adding one: write a function below `CAPTURE` or `AGENT` that takes a sqlite_utils.Database and ends with the new
+user_version; bring schema.sql and SCHEMA_VERSION of agent/store.py (SCHEMA of relay/store.py) to the same version.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
+
+
+class CannotMigrate(Exception):
+    """The file is not what this version can bring up; nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    name: str
+    version: int  # what the programs of this release expect
+    steps: Migrations
+
+
+CAPTURE = Kind("capture", 1, Migrations("capture"))
+AGENT = Kind("agent", 1, Migrations("agent"))
+
+
+def migrate(path: Path, kind: Kind) -> str:
+    """-> what was done, for people. A copy of the file as it was stays beside it (`.before-N`) while it changes."""
+    if not path.exists():
+        return "not there yet: the programs make it"
+    database = Database(path, execute_plugins=False)
+    try:
+        found = database.conn.execute("PRAGMA user_version").fetchone()[0]
+        if found > kind.version:
+            raise CannotMigrate(
+                f"{path} has schema {found}, this release knows {kind.version}: install the newer release again"
+            )
+        pending = kind.steps.pending(database)
+        if found == kind.version and not pending:
+            return f"schema {found}, nothing to do"
+        copy = path.with_name(f"{path.name}.before-{kind.version}")
+        database.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        shutil.copy2(path, copy)
+        kind.steps.apply(database)
+        now = database.conn.execute("PRAGMA user_version").fetchone()[0]
+        if now != kind.version:
+            raise CannotMigrate(f"{path} has schema {now} after all steps, not {kind.version}; the copy is {copy}")
+        return f"schema {found} brought to {now}; the file as it was: {copy}"
+    finally:
+        database.close()

@@ -1,0 +1,90 @@
+"""The reading child: what it makes of a job, and that nothing on paper takes the agent along."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.reading import Read, Reader
+from wire import messages
+
+RECEIPT = b"\x1b@HARBOUR COFFEE\nTOTAL 4.50\nCard 4111 1111 1111 1111\n\x1dVB\x00"
+CHILD = """
+import os, sys, time
+from agent.reader import put, take
+while frame := take(sys.stdin.buffer):
+    what, raw = frame
+    if b"POISON-MASK" in raw and what == b"m": os._exit(9)
+    if what == b"m":
+        raw = raw.replace(b"4111", b"XXXX")
+        put(sys.stdout.buffer, b"m", raw)
+    if b"POISON" in raw: os._exit(9)
+    if b"HANG" in raw: time.sleep(600)
+    put(sys.stdout.buffer, b"r", b"reading of " + raw)
+"""
+
+
+def read(*jobs: bytes, masked: bool = False, child: str | None = None) -> tuple[list[Read], list[bytes], int]:
+    """-> (results, masked forms heard of before the reading, crashes)"""
+
+    async def run() -> tuple[list[Read], list[bytes], int]:
+        reader = Reader([sys.executable, "-c", child] if child else None)
+        heard: list[bytes] = []
+        try:
+            return [await reader.read(job, masked, heard.append) for job in jobs], heard, reader.crashes
+        finally:
+            await reader.stop()
+
+    return asyncio.run(run())
+
+
+def test_a_receipt_is_masked_then_read() -> None:
+    pytest.importorskip("receipt.redact")
+    (result,), heard, _ = read(RECEIPT)
+    assert result.raw is not None and heard == [result.raw]
+    assert len(result.raw) == len(RECEIPT) and b"4111 1111" not in result.raw and b"1111\n" in result.raw
+    reading = messages.unpack_reading(messages.pack_reading(messages.Reading("x")))
+    assert reading is not None
+    import msgspec
+
+    found = messages.unpack_reading(msgspec.Raw(result.packed))
+    assert found is not None and "HARBOUR COFFEE" in found.lines and not any("4111" in line for line in found.lines)
+
+
+def test_a_masked_job_is_not_masked_again() -> None:
+    (result,), heard, _ = read(b"4111 x", masked=True, child=CHILD)
+    assert result.raw == b"4111 x" and not heard
+
+
+@pytest.mark.covers("F42")
+def test_a_job_that_crashes_the_reading_comes_without_one() -> None:
+    results, heard, crashes = read(b"4111 POISON", b"good", child=CHILD)
+    assert results[0] == Read(b"XXXX POISON", b"", False)
+    assert results[1].packed == b"reading of good"
+    assert crashes == 3 and heard[0] == b"XXXX POISON"
+
+
+@pytest.mark.covers("F42")
+def test_a_job_that_hangs_the_reading_comes_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.reading.LIMIT_S", 0.5)
+    results, _, crashes = read(b"HANG", b"good", child=CHILD)
+    assert results[0].raw == b"HANG" and not results[0].packed and results[1].packed and crashes == 3
+
+
+@pytest.mark.covers("F42", "A15")
+def test_a_job_that_cannot_be_masked_shows_no_bytes() -> None:
+    results, heard, _ = read(b"4111 POISON-MASK", child=CHILD)
+    assert results[0] == Read(None, b"", False) and not heard
+
+
+def test_real_captures_are_read(request: pytest.FixtureRequest) -> None:
+    pytest.importorskip("receipt.redact")
+    folder = Path(__file__).parents[3] / "shared" / "data" / "escpos"
+    captures = sorted(folder.rglob("*.bin"))
+    if not captures:
+        pytest.skip("no captures beside the tree")
+    results, _, crashes = read(*[path.read_bytes() for path in captures])
+    assert crashes == 0 and all(result.packed and result.raw is not None for result in results)

@@ -1,0 +1,128 @@
+"""agent/orders.step: what the relay says -> what is true. Every order of events, no promise broken."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent import slips
+from agent.orders import render, step, trouble
+from agent.slips import Slip
+from agent.store import Store
+from wire import messages
+from wire.messages import OrderContent, OrderItem, OrderState, PrintOrder, Proof
+
+ORDER = messages.new(
+    PrintOrder,
+    order="o-1",
+    content=OrderContent("A1", "dine_in", [OrderItem("Tea", 2, 300)], currency="JPY", total=600),
+)
+QUEUED = replace(slips.received(ORDER, "main", held=False), state=OrderState.QUEUED, attempt=1)
+
+
+def fate(state: str, proof: str = "", attempt: int = 1, reason: str = "") -> dict[str, Any]:
+    return {"id": 1, "slip": QUEUED.name, "attempt": attempt, "state": state, "proof": proof, "reason": reason}
+
+
+def after(*fates: dict[str, Any], slip: Slip = QUEUED) -> Slip:
+    for one in fates:
+        slip = step(slip, one)
+    return slip
+
+
+def test_proof_makes_it_printed() -> None:
+    done = after(fate("queued"), fate("started"), fate("done", "L1"))
+    assert (done.state, done.proof, done.on_paper) == (OrderState.PRINTED, Proof.L1, 1)
+
+
+@pytest.mark.covers("F47")
+@pytest.mark.parametrize("proof", ["", "L0"])
+def test_sent_without_proof_is_unconfirmed(proof: str) -> None:
+    done = after(fate("started"), fate("done", proof))
+    assert done.state is OrderState.UNCONFIRMED and done.reason and done.on_paper == 1
+
+
+@pytest.mark.covers("F46")
+def test_a_late_proof_lands() -> None:
+    assert after(fate("started"), fate("done"), fate("done", "L2")).state is OrderState.PRINTED
+
+
+@pytest.mark.covers("F46")
+def test_a_late_proof_of_an_earlier_attempt_lands() -> None:
+    waiting = replace(after(fate("started"), fate("done")), state=OrderState.QUEUED, attempt=2, copy=1, mark="copy")
+    assert step(waiting, fate("done", "L2", attempt=1)).state is OrderState.PRINTED
+
+
+def test_a_failed_one_left_no_paper() -> None:
+    done = after(fate("started"), fate("failed", reason="paper out"))
+    assert (done.state, done.on_paper, done.reason) == (OrderState.FAILED, 0, "paper out")
+
+
+def test_an_expired_one_waits_for_a_go() -> None:
+    assert after(fate("expired")).held
+
+
+def test_a_withdrawn_one_is_cancelled() -> None:
+    cancelling = replace(QUEUED, state=OrderState.CANCELLING, reason="sold out")
+    done = after(fate("withdrawn"), slip=cancelling)
+    assert (done.state, done.reason) == (OrderState.CANCELLED, "sold out")
+
+
+FATES = st.builds(
+    fate,
+    st.sampled_from(["queued", "started", "done", "expired", "withdrawn", "failed"]),
+    st.sampled_from(["", "L0", "L1", "L2", "L3"]),
+    st.integers(1, 3),
+)
+
+
+@given(told=st.lists(FATES, max_size=8))
+def test_printed_is_never_said_without_proof_and_never_taken_back(told: list[dict[str, Any]]) -> None:
+    slip, printed = QUEUED, False
+    for one in told:
+        attempt = slip.attempt
+        slip = step(slip, one)
+        assert slip.attempt >= attempt and slip.on_paper >= 0
+        if slip.state is OrderState.PRINTED:
+            assert slip.proof in (Proof.L1, Proof.L2, Proof.L3)
+        if printed and slip.attempt == attempt:
+            assert slip.state is OrderState.PRINTED
+        printed = slip.state is OrderState.PRINTED
+
+
+@given(told=st.lists(FATES, max_size=6))
+def test_told_twice_changes_nothing(told: list[dict[str, Any]]) -> None:
+    for one in told:
+        if one["state"] in ("done", "failed", "expired", "withdrawn"):
+            once = step(QUEUED, one)
+            assert step(once, one) == once
+
+
+def test_a_stored_slip_is_the_same_slip(tmp_path: Path) -> None:
+    async def body() -> Slip | None:
+        store = Store(tmp_path / "agent.db")
+        await store.open()
+        await store.run(lambda c: slips.put(c, QUEUED))
+        found = await store.run(lambda c: slips.get(c, "o-1", "main", 1))
+        await store.close()
+        return found
+
+    assert asyncio.run(body()) == QUEUED
+
+
+def test_a_slip_of_an_order_is_rendered_with_its_mark_and_money() -> None:
+    assert b"COPY" not in render(QUEUED) and b"Total: JPY 600" in render(QUEUED)
+    assert b"** COPY 2 **" in render(replace(QUEUED, mark="copy", copy=2))
+    assert b"** STOP PREPARING" in render(replace(QUEUED, mark="stop"))
+
+
+def test_trouble_is_told_in_words() -> None:
+    assert trouble(None) is None and trouble({"connected": True, "paper": "near"}) is None
+    assert trouble({"connected": False}) and trouble({"connected": True, "paper": "out"}) == "its paper is out"
+    assert trouble({"connected": True, "cover_open": True}) and trouble({"connected": True, "online": False})
