@@ -25,10 +25,13 @@ class Link(Protocol):
 
     def fileno(self) -> int: ...
 
+    def opened(self) -> bool:
+        """True once the device is there. False while it is still being reached: ask again when fileno() is writable."""
+
     def read(self) -> bytes | None:
         """The bytes that are there, at most 64 KiB; None when there are none yet; b"" once the peer hung up."""
 
-    def write(self, data: memoryview) -> int:
+    def write(self, data: bytes | memoryview) -> int:
         """How many bytes were taken, from the first on; 0 while the device takes no more."""
 
     @property

@@ -1,0 +1,52 @@
+"""tillwire-relay --config FILE: the print path of one box. Runs in the foreground; SIGTERM ends it.
+
+Exit codes: 0 stopped · 1 another relay has the journal · 78 the configuration is wrong.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from config.box import load_box
+from config.load import ConfigError
+
+USAGE = "usage: tillwire-relay --config FILE"
+CONFIG_WRONG = 78
+
+
+def main(arguments: list[str] | None = None) -> int:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if len(arguments) != 2 or arguments[0] != "--config":
+        print(USAGE, file=sys.stderr)
+        return 2
+    try:
+        box = load_box(arguments[1])
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return CONFIG_WRONG
+    logging.basicConfig(
+        stream=sys.stderr, level=box.log.level.upper(), format="%(levelname)s %(name)s %(message)s", force=True
+    )
+    from relay.box import Relay
+    from relay.journal import AlreadyRunning
+
+    sys.setswitchinterval(0.0005)  # the journal thread must not keep the loop from a byte that is here
+    try:
+        relay = Relay(box)
+        relay.start()
+    except AlreadyRunning as error:
+        print(error, file=sys.stderr)
+        return 1
+    except (ConfigError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return CONFIG_WRONG
+    try:
+        relay.run()
+    finally:
+        relay.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

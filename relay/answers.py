@@ -1,0 +1,153 @@
+"""What the printer sends goes to the POS that asked; answers to our own questions never reach one.
+
+Questions that are not real-time, ours and the POS's, stand in one queue, and answers are assigned in that order;
+real-time answers have a queue of their own and are known by their fixed bits, as automatic status is.
+With one POS, and nothing asked by us, bytes pass as they come, and are only watched.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from receipt.status import UNKNOWN, Answers, Form, Status, from_asb, from_eot, from_gs_r
+from receipt.tokens import Answer
+
+if TYPE_CHECKING:
+    from relay.link import PosLink
+
+FORGET_S = 15.0  # a question without an answer; while the printer stands still, answers may take hours
+MOST_ASKED = 256
+WATCHED = 256  # a longer piece of answer is data, not status
+
+
+class Ask:
+    """A question on its way. `who`: a POS link, or a function of ours that takes the answer."""
+
+    __slots__ = ("form", "n", "when", "who")
+
+    def __init__(self, who: PosLink | Callable[[bytes], None], form: Form, n: int, when: float) -> None:
+        self.who, self.form, self.n, self.when = who, form, n, when
+
+
+class Router:
+    """One printer's answers."""
+
+    def __init__(self, to_pos: Callable[[PosLink | None, bytes], None], changed: Callable[[], None]) -> None:
+        self.status: Status = UNKNOWN
+        self.status_at = 0.0  # when it was last heard of
+        self.asb: set[PosLink] = set()
+        self.ours = 0  # questions of ours that are not answered yet
+        self.unasked: Callable[[bytes], bool] | None = None  # may take a block that nobody waits for
+        self._to_pos, self._changed = to_pos, changed
+        self._parser = Answers()
+        self._realtime: deque[Ask] = deque()
+        self._queue: deque[Ask] = deque()
+
+    def pos_asks(self, link: PosLink, answer: Answer, raw: bytes, now: float) -> None:
+        """A POS question has gone to the printer."""
+        n = raw[2] if len(raw) > 2 else 1
+        if answer is Answer.REALTIME:
+            self._add(self._realtime, Ask(link, Form.REALTIME, n, now))
+        elif answer is Answer.BYTE:
+            if raw[:2] in (b"\x1bv", b"\x1bu"):
+                n = 1 if raw[1:2] == b"v" else 2
+            elif raw[:2] != b"\x1dr":
+                n = 0
+            self._add(self._queue, Ask(link, Form.BYTE, n, now))
+        elif answer in (Answer.BLOCK, Answer.REALTIME_BLOCK):
+            self._add(self._queue, Ask(link, Form.BLOCK, n, now))
+        elif answer is Answer.ASB:
+            if n:
+                self.asb.add(link)
+            else:
+                self.asb.discard(link)
+
+    def we_ask(self, take: Callable[[bytes], None], form: Form, n: int, now: float) -> Ask:
+        ask = Ask(take, form, n, now)
+        self._add(self._realtime if form is Form.REALTIME else self._queue, ask)
+        self.ours += 1
+        return ask
+
+    def _add(self, asked: deque[Ask], ask: Ask) -> None:
+        if len(asked) >= MOST_ASKED:
+            self._drop(asked.popleft())
+        asked.append(ask)
+
+    def _drop(self, ask: Ask) -> None:
+        if callable(ask.who):
+            self.ours -= 1
+
+    def waits(self, link: PosLink) -> bool:
+        """Has this POS asked something that is not answered yet?"""
+        return any(ask.who is link for ask in self._realtime) or any(ask.who is link for ask in self._queue)
+
+    def reset(self) -> None:
+        """The printer is gone: what was asked will not be answered."""
+        for asked in (self._realtime, self._queue):
+            while asked:
+                self._drop(asked.popleft())
+        self._parser = Answers()
+        self.asb.clear()
+
+    def forget(self, link: PosLink) -> None:
+        self.asb.discard(link)
+
+    def heard(self, data: bytes, only: PosLink | None, now: float) -> None:
+        """Bytes from the printer. `only`: the one POS link there is."""
+        if only is not None and not self.ours:
+            self._to_pos(only, data)
+            if len(data) > WATCHED:
+                self._parser = Answers()
+                return
+            for form, answer in self._parser.feed(data):
+                self._learn(form, answer, self._take(form, answer, now), now)
+            return
+        for form, answer in self._parser.feed(data):
+            ask = self._take(form, answer, now)
+            self._learn(form, answer, ask, now)
+            if form is Form.ASB and self.asb:
+                for link in tuple(self.asb):
+                    self._to_pos(link, answer)
+            elif ask is None:
+                if not (form is Form.BLOCK and self.unasked is not None and self.unasked(answer)):
+                    self._to_pos(only, answer)
+            elif callable(ask.who):
+                self.ours -= 1
+                ask.who(answer)
+            else:
+                self._to_pos(ask.who, answer)
+
+    def _take(self, form: Form, answer: bytes, now: float) -> Ask | None:
+        """The question that this is the answer to."""
+        if form is Form.REALTIME:
+            asked = self._realtime
+        elif form in (Form.BYTE, Form.BLOCK):
+            asked = self._queue
+        else:
+            return None
+        patience = FORGET_S if asked is self._realtime or self.status.online is not False else 1e9
+        while asked and now - asked[0].when > patience:
+            self._drop(asked.popleft())
+        for at, ask in enumerate(asked):
+            if ask.form is form:
+                for _ in range(at if form is Form.REALTIME else 0):
+                    self._drop(asked.popleft())
+                del asked[0 if form is Form.REALTIME else at]
+                return ask
+        return None
+
+    def _learn(self, form: Form, answer: bytes, ask: Ask | None, now: float) -> None:
+        before = self.status
+        if form is Form.REALTIME and ask is not None:
+            self.status = from_eot(ask.n, answer[0], before)
+        elif form is Form.BYTE and ask is not None:
+            self.status = from_gs_r(ask.n, answer[0], before)
+        elif form is Form.ASB:
+            self.status = from_asb(answer, before)
+        else:
+            return
+        self.status_at = now
+        if self.status != before:
+            self._changed()

@@ -1,0 +1,280 @@
+"""The relay put together: printers, POS ports, journal, slips and control socket of one box, on one loop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+from typing import Any
+from urllib.parse import urlsplit
+
+from config.box import Box, Pos
+from config.models import load_model
+from drivers import DeviceGone, Port, open_pos
+from relay.control import Server
+from relay.cut import Counters, Settings
+from relay.desk import Desk
+from relay.fates import Fate
+from relay.journal import Journal
+from relay.link import PosLink
+from relay.loop import IN, Loop
+from relay.printer import RETRY_FIRST_S, RETRY_MOST_S, PrinterLink
+from relay.slips import Slips
+from relay.store import Key
+
+EXPIRE_MOST_S = 3600.0
+log = logging.getLogger("relay")
+
+
+class PosPort:
+    """Where one configured POS comes in; opened again while it cannot be."""
+
+    def __init__(self, relay: Relay, name: str, settings: Pos) -> None:
+        self.relay, self.name, self.settings = relay, name, settings
+        self.printer = relay.printers[settings.printer]
+        self.links: list[PosLink] = []
+        self._port: Port | None = None
+        self._retry_s = RETRY_FIRST_S
+        self._fd = -1
+
+    def open(self) -> None:
+        try:
+            self._port = open_pos(self.settings.url)
+        except DeviceGone as error:
+            if self._retry_s == RETRY_FIRST_S:
+                log.warning("pos=%s cannot_open=%s trying_again=yes", self.name, error)
+            self.relay.loop.after(self._retry_s, self.open)
+            self._retry_s = min(self._retry_s * 2, RETRY_MOST_S)
+            return
+        self._retry_s = RETRY_FIRST_S
+        log.info("pos=%s open=%s", self.name, self.settings.url)
+        self._fd = self._port.fileno()
+        self.relay.loop.watch(self._fd, IN, self._accept)
+
+    def _accept(self, events: int) -> None:
+        assert self._port is not None
+        relay = self.relay
+        try:
+            link = self._port.accept()
+        except DeviceGone as error:
+            self._lost(error)
+            return
+        if link is None:
+            return
+        if link.fileno() == self._fd:  # a line: from now on it is the link's
+            relay.loop.forget(self._fd)
+        log.info("pos=%s connected=%s", self.name, link.peer)
+        pos = PosLink(
+            relay.loop, self.name, link, self.printer, relay.journal, relay.settings, relay.counters,
+            when_gone=self.settings.when_gone, captured=relay.tell_captured, closed=self._closed,
+        )  # fmt: skip
+        if not pos.closed:
+            self.links.append(pos)
+            relay.control_tell({"event": "pos", "name": self.name, "connected": True})
+
+    def _closed(self, link: PosLink) -> None:
+        if link in self.links:
+            self.links.remove(link)
+        log.info("pos=%s disconnected=%s bytes=%d", self.name, link.link.peer, link.bytes_in)
+        self.relay.control_tell({"event": "pos", "name": self.name, "connected": bool(self.links)})
+        if urlsplit(self.settings.url).scheme not in ("tcp", "file") and not self.relay.stopping:
+            self._lost(DeviceGone("the line is gone"))
+
+    def _lost(self, error: Exception) -> None:
+        """The line itself is gone, not just a POS on it."""
+        if self._port is not None:
+            self.relay.loop.forget(self._fd)
+            self._port.close()
+            self._port = None
+        self.relay.loop.after(self._retry_s, self.open)
+
+    def close(self) -> None:
+        if self._port is not None:
+            self.relay.loop.forget(self._fd)
+            self._port.close()
+            self._port = None
+
+    def status(self) -> dict[str, Any]:
+        return {
+            "connected": bool(self.links),
+            "links": len(self.links),
+            "printer": self.printer.name,
+            "bytes": sum(link.bytes_in for link in self.links),
+            "refused": getattr(self._port, "refused", 0),
+        }
+
+
+class Relay:
+    def __init__(self, box: Box) -> None:
+        self.box, self.loop, self.counters = box, Loop(), Counters()
+        self.stopping = False
+        self.began = monotonic()
+        capture = box.capture
+        self.settings = Settings(capture.hold_cut_ms / 1000, capture.quiet_ms / 1000)
+        self.journal = Journal(
+            Path(box.box.state_dir), self.loop, keep_days=capture.keep_days, quota=capture.quota_mb << 20
+        )
+        self.printers = {
+            name: PrinterLink(
+                self.loop, name, printer.url, load_model(_model(printer.url, printer.model)), self.counters,
+                self._printer_changed,
+            )
+            for name, printer in box.printer.items()
+        }  # fmt: skip
+        self.slips = {
+            name: Slips(self.loop, printer, self.journal, self.counters, self.tell_fate)
+            for name, printer in self.printers.items()
+        }
+        self.ports = [PosPort(self, name, pos) for name, pos in box.pos.items()]
+        self.control: Server | None = None
+        self._expire_timer: Any = None
+
+    # ------------------------------------------------------------------ start and stop
+
+    def start(self) -> None:
+        """Printing first: devices, then the journal, then the control socket. Raises AlreadyRunning, ValueError."""
+        self.journal.lock()
+        for printer in self.printers.values():
+            printer.open()
+        for port in self.ports:
+            port.open()
+        self.journal.start()
+        self.journal.do(lambda store: store.fates.queued(), self._queue_slips)
+        try:
+            self.control = Server(self.loop, self.box.box.control, Desk(self))
+        except OSError as error:
+            log.error("control=%s error=%s hint=printing goes on; no agent can connect", self.box.box.control, error)
+        self._expire()
+        self.loop.on_signals(self._signalled, signal.SIGTERM, signal.SIGINT)
+        notify("READY=1")
+        watchdog = int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6
+        if watchdog:
+            self._watchdog(watchdog / 2)
+
+    def run(self) -> None:
+        self.loop.run()
+
+    def _watchdog(self, every_s: float) -> None:
+        notify("WATCHDOG=1")
+        self.loop.after(every_s, lambda: self._watchdog(every_s))
+
+    def _signalled(self, number: int) -> None:
+        if self.stopping:
+            return
+        log.info("stopping signal=%d", number)
+        self.stopping = True
+        notify("STOPPING=1")
+        for port in self.ports:
+            port.close()
+        self._stop_when_written(monotonic() + 2.0)
+
+    def _stop_when_written(self, until: float) -> None:
+        """What was taken from a POS is written, where the printer takes it; then everything is committed."""
+        busy = any(printer.up and printer.out_size for printer in self.printers.values()) or any(
+            link.pending and link.printer.up for port in self.ports for link in port.links
+        )
+        if busy and monotonic() < until:
+            self.loop.after(0.02, lambda: self._stop_when_written(until))
+            return
+        for port in self.ports:
+            for link in tuple(port.links):
+                link.stop()
+        self.loop.stop()
+
+    def close(self) -> None:
+        if self.control is not None:
+            self.control.close()
+        self.journal.stop(5.0)
+        for printer in self.printers.values():
+            printer.close()
+
+    def _queue_slips(self, queued: list[dict[str, Any]]) -> None:
+        for slip in queued:
+            if slip["printer"] in self.slips:
+                self.slips[slip["printer"]].add(slip)
+
+    # ------------------------------------------------------------------ telling
+
+    def control_tell(self, event: dict[str, Any]) -> None:
+        if self.control is not None:
+            self.control.tell(event)
+
+    def tell_captured(self, key: Key) -> None:
+        self.control_tell({"event": "captured", "key": key})
+
+    def tell_fate(self, fate: Fate) -> None:
+        self.control_tell({"event": "fate", "fate": fate})
+
+    def _printer_changed(self, printer: PrinterLink) -> None:
+        self.control_tell({"event": "printer", "name": printer.name, "status": printer.status()})
+        if printer.name in self.slips:
+            self.slips[printer.name].check()
+
+    def status(self) -> dict[str, Any]:
+        counters = {name: value for name, value in vars(self.counters).items() if isinstance(value, int)}
+        counters |= self.journal.counters | {"loop_turns": self.loop.turns}
+        counters["pos_refused"] = sum(port.status()["refused"] for port in self.ports)
+        return {
+            "printers": {name: printer.status() for name, printer in self.printers.items()},
+            "pos": {port.name: port.status() for port in self.ports},
+            "counters": counters,
+            "capture": "ok" if self.journal.healthy and not any(self._broken()) else "degraded",
+            "up_s": round(monotonic() - self.began, 1),
+        }
+
+    def _broken(self) -> list[bool]:
+        return [link.capture.broken for port in self.ports for link in port.links]
+
+    # ------------------------------------------------------------------ housekeeping
+
+    def expire_soon(self) -> None:
+        """Something was released: its time to be deleted may have come."""
+        if self._expire_timer is not None:
+            self._expire_timer.cancel()
+        self._expire_timer = self.loop.after(min(self.journal.keep_ms / 1000, 0.2), self._expire)
+
+    def _expire(self) -> None:
+        self.journal.do(lambda store: store.expire(self.journal.keep_ms, self.journal.quota), self._expired)
+
+    def _expired(self, result: tuple[int, float | None]) -> None:
+        gone, next_ms = result
+        if gone:
+            log.info("deleted=%d reason=acknowledged and kept long enough", gone)
+        if self._expire_timer is not None:
+            self._expire_timer.cancel()
+        self._expire_timer = None
+        if next_ms is not None:
+            self._expire_timer = self.loop.after(min(max(next_ms / 1000, 0.05), EXPIRE_MOST_S), self._expire)
+
+    # ------------------------------------------------------------------ devices
+
+    def ask_printers(self, done: Callable[[], None]) -> None:
+        """Ask those printers that stand between jobs how they are."""
+        from relay.probe import ask_all
+
+        ask_all(self, done)
+
+    def probe(self, url: str, done: Callable[[list[dict[str, Any]]], None]) -> None:
+        from relay.probe import probe
+
+        probe(self, url, done)
+
+
+def notify(text: str) -> None:
+    """Tell systemd, where it listens."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.sendto(text.encode(), "\0" + address[1:] if address[0] == "@" else address)
+        except OSError as error:
+            log.warning("sd_notify=%s error=%s", text, error)
+
+
+def _model(url: str, model: str) -> str:
+    return "one-way" if model == "auto" and urlsplit(url).scheme == "file" else model

@@ -1,0 +1,379 @@
+"""The journal thread: commits what the loop hands over, several jobs in one transaction, and tells the loop when done.
+
+The loop never waits for it. A full or dying disk costs captures, not paper: what cannot be kept becomes a tombstone,
+written into rows and disk space set aside beforehand, and printing goes on.
+
+    journal.do(work, done, failed)   work(store) runs here inside a transaction; then done(result), or
+                                     failed(error), runs in the loop. Writers go first, then one reader at a time.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from relay.loop import Loop
+from relay.store import Full, Key, Recording, Store
+
+R = TypeVar("R")
+RESERVE = 128 * 1024  # disk space kept for tombstones
+CHECKPOINT_AFTER = 2 * 1024 * 1024  # bytes written to the WAL since the last one, when nothing waits
+CHECKPOINT_AT_ONCE = 16 * 1024 * 1024
+STUCK_MOST = 16 * 1024 * 1024  # bytes that may wait for a slow disk
+log = logging.getLogger("relay.journal")
+
+
+class AlreadyRunning(Exception):
+    """Another relay has this journal open."""
+
+
+class _Op:
+    """`final`: the recording ends with it; when it fails, a tombstone takes its place."""
+
+    __slots__ = ("done", "failed", "final", "recording", "work")
+
+    def __init__(
+        self,
+        work: Callable[[Store], Any],
+        done: Callable[[Any], None] | None,
+        failed: Callable[[Exception], None] | None,
+        recording: Recording | None = None,
+        final: bool = False,
+    ) -> None:
+        self.work, self.done, self.failed, self.recording, self.final = work, done, failed, recording, final
+
+
+class Journal:
+    """`counters` and `healthy` may be read from the loop at any time."""
+
+    def __init__(self, folder: Path, loop: Loop, *, keep_days: float, quota: int) -> None:
+        self.folder, self.path, self.loop = folder, folder / "capture.db", loop
+        self.keep_ms, self.quota = keep_days * 86_400_000, quota
+        self.healthy = True  # the last commit went well: a cut is worth waiting
+        self.stuck = 0  # bytes of ended jobs that were handed over and are not committed
+        self.counters = {"commits": 0, "jobs_lost": 0, "journal_errors": 0, "journal_set_aside": 0}
+        self._queue: queue.SimpleQueue[_Op | None] = queue.SimpleQueue()
+        self._reads: deque[_Op] = deque()
+        self._store: Store | None = None
+        self._lives = 0
+        self._owed: list[tuple[int, int, str]] = []  # life, id, reason: tombstones that could not be written yet
+        self._unchecked = 0  # bytes in the WAL
+        self._full = False  # the disk was full, and the reserve is spent
+        self._lock_file: int | None = None
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+
+    # ------------------------------------------------------------------ the loop's side
+
+    def lock(self) -> None:
+        """Raises AlreadyRunning. Where the folder cannot be used at all, printing must go on without."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            fd = os.open(self.folder / "capture.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            log.error(
+                "journal=unusable folder=%s error=%s hint=printing goes on, nothing is captured", self.folder, error
+            )
+            return
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(fd)
+            raise AlreadyRunning(
+                f"{self.path} is in use by another tillwire-relay; stop that one first (systemctl stop tillwire-relay)"
+            ) from None
+        self._lock_file = fd
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, wait: float) -> None:
+        """Commit what was handed over, then end."""
+        self._queue.put(None)
+        self._thread.join(wait)
+
+    def do(
+        self,
+        work: Callable[[Store], R],
+        done: Callable[[R], None] | None = None,
+        failed: Callable[[Exception], None] | None = None,
+        *,
+        recording: Recording | None = None,
+    ) -> None:
+        self._queue.put(_Op(work, done, failed, recording))
+
+    def read(
+        self, work: Callable[[Store], R], done: Callable[[R], None], failed: Callable[[Exception], None] | None = None
+    ) -> None:
+        """As do(), but gives way to all that writes."""
+        op = _Op(work, done, failed, None)
+        self._reads.append(op)
+        self._queue.put(_NUDGE)
+
+    def save(self, recording: Recording, done: Callable[[None], None]) -> None:
+        """What has come so far of a job in progress. `done` also when it failed: the next save has it all."""
+        self._queue.put(_Op(lambda store: store.save(recording), done, lambda error: done(None), recording))
+
+    def finish(
+        self,
+        recording: Recording,
+        boundary: str,
+        delivered: str,
+        done: Callable[[Key | None], None],
+        *,
+        settling: bool = False,
+    ) -> None:
+        """A job is whole. done(its key), or done(None) where it was lost and its seq has become a tombstone."""
+        size = recording.handed
+        self.stuck += size
+
+        def ended(key: Key | None) -> None:
+            self.stuck -= size
+            done(key)
+
+        if self.stuck > STUCK_MOST:
+            recording.inbox.clear()
+            work: Callable[[Store], Any] = _too_slow
+        else:
+            work = lambda store: store.finish(recording, boundary, delivered, settling)  # noqa: E731
+        self._queue.put(_Op(work, ended, lambda error: ended(None), recording, True))
+
+    def bury(self, recording: Recording, reason: str) -> None:
+        """Capture itself failed: this job is lost, and its seq says so."""
+        self.counters["jobs_lost"] += 1
+        self._queue.put(_Op(lambda store: store.bury(recording, reason), None, None, recording))
+
+    # ------------------------------------------------------------------ the thread's side
+
+    def _run(self) -> None:
+        stopping = False
+        while not stopping:
+            ops = [self._queue.get()]
+            while True:
+                try:
+                    ops.append(self._queue.get_nowait())
+                except queue.Empty:
+                    break
+            stopping = None in ops
+            writes = [op for op in ops if op is not None and op is not _NUDGE]
+            if writes or (self._store is None and not stopping):
+                self._commit(writes)
+            while self._reads and self._queue.empty():
+                self._commit([self._reads.popleft()])
+            if self._reads:
+                self._queue.put(_NUDGE)
+            elif self._queue.empty():
+                self._tidy()
+        if self._store is not None:
+            self._checkpoint("TRUNCATE")
+            self._store.close()
+
+    def _commit(self, ops: list[_Op]) -> None:
+        """All in one transaction; one by one when that fails, so that one bad operation harms itself only."""
+        if self._full:
+            self._make_reserve()
+        results = self._try(ops)
+        if isinstance(results, Exception):
+            results = [self._alone(op) for op in ops]
+        calls: list[Callable[[], None]] = []
+        for op, result in zip(ops, results, strict=True):
+            if isinstance(result, Exception):
+                if op.failed is not None:
+                    calls.append(_bound(op.failed, result))
+            elif op.done is not None:
+                calls.append(_bound(op.done, result))
+        if calls:
+            self.loop.soon(lambda: _all(calls))
+
+    def _alone(self, op: _Op) -> Any:
+        """One operation that was rolled back with others: once more; a job that cannot be kept gets its tombstone."""
+        error: Any = None
+        if not (op.final and self._full):
+            again = self._try([op])
+            if not isinstance(again, Exception):
+                return again[0]
+            error = again
+        if op.final and op.recording is not None:
+            reason = "disk_full" if self._full or error is None or _is_full(error) else "capture_fault"
+            self._bury(op.recording, reason)
+        return error or OSError("the disk is full")
+
+    def _bury(self, recording: Recording, reason: str) -> None:
+        self.counters["jobs_lost"] += 1
+        grave = _Op(lambda store: store.bury(recording, reason), None, None)
+        for _ in range(2):
+            if not isinstance(self._try([grave]), Exception):
+                break
+            self._release_reserve()
+        else:
+            if recording.id is not None:
+                self._owed.append((recording.life, recording.id, reason))
+        self.healthy = False
+
+    def _try(self, ops: list[_Op]) -> list[Any] | Exception:
+        try:
+            store = self._opened()
+            db = store.db
+            written = sum(len(piece) for op in ops if op.recording is not None for piece in op.recording.inbox)
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                self._pay(store)
+                results = [_safely(op.work, store) for op in ops]
+                for result in results:
+                    if isinstance(result, sqlite3.Error):
+                        raise result
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+        except (sqlite3.Error, OSError) as error:
+            self._fault(error)
+            return error
+        self.healthy = True
+        self._owed = []
+        self.counters["commits"] += 1
+        self._unchecked += written + 12288 * len(ops)
+        for op in ops:
+            if op.recording is not None:
+                store.settle_pieces(op.recording)
+        return results
+
+    def _pay(self, store: Store) -> None:
+        """Tombstones that are owed from when the disk was full."""
+        for life, id_, reason in self._owed:
+            if life == store.life:
+                store.tombstone(id_, reason)
+
+    def _opened(self) -> Store:
+        if self._store is None:
+            if self._lock_file is None:
+                self.lock()
+                if self._lock_file is None:
+                    raise OSError(f"{self.folder} cannot be used")
+            try:
+                self._store = Store(self.path, self._lives, self.quota)
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError) and not _is_ruined(error):
+                    raise
+                self._set_aside(error)
+                self._store = Store(self.path, self._lives, self.quota)
+            self._make_reserve()
+        return self._store
+
+    def _fault(self, error: Exception) -> None:
+        """A commit failed. What was written is in doubt: begin again with a fresh connection (never trust a second
+        fsync after one that failed), or with a fresh journal where the file itself is ruined."""
+        self.counters["journal_errors"] += 1
+        if self.healthy:
+            log.error("journal=failing error=%s hint=is the disk full, read-only or dying? printing goes on", error)
+        self.healthy = False
+        if self._store is not None and isinstance(error, sqlite3.Error):
+            unsettled, life = self._store.unsettled, self._store.life
+            try:
+                self._store.close()
+            except sqlite3.Error:
+                pass
+            self._store = None
+            if _is_ruined(error):
+                self._set_aside(error)
+            else:
+                try:
+                    self._store = Store(self.path, life, self.quota)
+                    self._store.unsettled = unsettled
+                except sqlite3.Error as again:
+                    log.error("journal=closed error=%s", again)
+
+    def _set_aside(self, error: Exception) -> None:
+        """The file is no database any more: keep it for a rescue, begin a new one. Never refuse to run."""
+        self._lives += 1
+        self.counters["journal_set_aside"] += 1
+        mark = f".bad-{time.strftime('%Y%m%dT%H%M%S')}-{self._lives}"
+        log.error("journal=ruined file=%s error=%s set_aside=%s", self.path, error, self.path.name + mark)
+        for name in (self.path.name, self.path.name + "-wal", self.path.name + "-shm"):
+            try:
+                (self.folder / name).rename(self.folder / (name + mark))
+            except FileNotFoundError:
+                pass
+
+    # ------------------------------------------------------------------ disk space
+
+    def _make_reserve(self) -> None:
+        path = self.folder / "capture.reserve"
+        try:
+            disk = os.statvfs(self.folder)
+            if not path.exists() and disk.f_bavail * disk.f_frsize >= 4 * RESERVE:
+                path.write_bytes(b"\xa5" * RESERVE)
+            self._full = not path.exists()
+        except OSError:
+            path.unlink(missing_ok=True)
+
+    def _release_reserve(self) -> None:
+        self._full = True
+        (self.folder / "capture.reserve").unlink(missing_ok=True)
+
+    def _tidy(self) -> None:
+        """Nothing waits: now a checkpoint costs nobody anything."""
+        if self._store is None:
+            return
+        if self._store.wiped:
+            self._checkpoint("TRUNCATE")
+        elif self._unchecked > CHECKPOINT_AFTER:
+            self._checkpoint("PASSIVE")
+        else:
+            return
+        self._make_reserve()
+
+    def _checkpoint(self, kind: str) -> None:
+        assert self._store is not None
+        try:
+            self._store.db.execute(f"PRAGMA wal_checkpoint({kind})").fetchone()
+            self._unchecked, self._store.wiped = 0, False
+        except sqlite3.Error as error:
+            self._release_reserve()
+            log.warning("checkpoint=failed error=%s", error)
+
+
+_NUDGE = _Op(lambda store: None, None, None)
+
+
+def _too_slow(store: Store) -> None:
+    raise sqlite3.OperationalError("the disk is too slow for what is printed")
+
+
+def _safely(work: Callable[[Store], Any], store: Store) -> Any:
+    """A result, or what was raised: a refusal (ValueError and the like) is an answer, not a fault of the journal."""
+    try:
+        return work(store)
+    except (ValueError, LookupError, sqlite3.Error) as error:
+        return error
+
+
+def _all(calls: list[Callable[[], None]]) -> None:
+    for call in calls:
+        call()
+
+
+def _bound(call: Callable[[Any], None], value: Any) -> Callable[[], None]:
+    return lambda: call(value)
+
+
+def _code(error: Exception) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _is_ruined(error: Exception) -> bool:
+    return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _is_full(error: Exception) -> bool:
+    return isinstance(error, Full) or _code(error) == sqlite3.SQLITE_FULL or getattr(error, "errno", 0) == errno.ENOSPC

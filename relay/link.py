@@ -1,0 +1,466 @@
+"""One POS link: bytes to the printer as they come, answers back, and patience while it is not its turn.
+
+The way of nearly every chunk: read, scan, write, keep. What cannot pass yet stands in `pending`, in order, and the POS
+is not read any further: it is held back by its own line, as by a printer that is busy.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+
+from drivers import DeviceGone, Link
+from receipt.tokens import Command
+from relay.cut import ASKS, INIT, STATE, Capture, Counters, Gate, Note, Settings
+from relay.journal import Journal
+from relay.loop import BROKEN, IN, OUT, Loop, Timer, fenced
+from relay.printer import HIGH, PrinterLink
+from relay.store import Key
+
+HELD_MOST = 64 * 1024  # bytes read and not passed on, while the printer is there and it is this link's turn
+WAITING_MOST = 4 * 1024  # the same while it is not: enough to see a status request
+ANSWERS_MOST = 256 * 1024  # a POS that never reads its answers loses the newest
+ANSWER_S = 2.0  # how long a POS that has hung up may still wait for answers
+UNFINISHED_S = 10.0  # a job that stops inside a command keeps its turn for so long after it has ended
+OVERTAKE_S = 0.02  # real-time commands in the middle of other bytes wait so long with them
+log = logging.getLogger("relay.pos")
+
+
+class Piece:
+    """Bytes that wait. `gate`: the cut that they begin with waits for the journal."""
+
+    __slots__ = ("at", "data", "gate", "notes")
+
+    def __init__(self, at: int, data: bytes, gate: Gate | None, notes: list[Note]) -> None:
+        self.at, self.data, self.gate, self.notes = at, data, gate, notes
+
+
+class PosLink:
+    def __init__(
+        self,
+        loop: Loop,
+        name: str,
+        link: Link,
+        printer: PrinterLink,
+        journal: Journal,
+        settings: Settings,
+        counters: Counters,
+        *,
+        when_gone: str,
+        captured: Callable[[Key], None],
+        closed: Callable[[PosLink], None],
+    ) -> None:
+        self.loop, self.name, self.link, self.printer, self.counters = loop, name, link, printer, counters
+        self.capture = Capture(
+            loop,
+            journal,
+            settings,
+            counters,
+            name,
+            printer.name,
+            gate_opened=self._pump,
+            captured=captured,
+            delivered=self._delivered,
+            over=self._job_over,
+        )
+        self._scan = fenced(self.capture.scan, self._broken)
+        self._keep = fenced(self.capture.keep, self._broken)
+        self.pending: deque[Piece] = deque()
+        self.pending_size = 0
+        self.replay_due = False  # the printer has lost the state that this POS has set
+        self.ended = ""  # the boundary, once the POS has hung up
+        self.when_gone = when_gone
+        self.bytes_in = 0
+        self._memory: dict[tuple[Command, bytes], bytes] = {}  # state commands since the last ESC @
+        self._replaying: bytes = b""
+        self._closed_call = closed
+        self._answers = bytearray()
+        self._fd = link.fileno()
+        self._events = IN
+        self._last = 0.0
+        self._overtake: Timer | None = None
+        self._release_timer: Timer | None = None
+        self._release_seconds = 0.0
+        self.closed = False
+        printer.add(self)
+        loop.watch(self._fd, IN, self._ready)
+        if not printer.up:
+            self.printer_gone()
+
+    # ------------------------------------------------------------------ from the POS
+
+    def _ready(self, events: int) -> None:
+        if events & (IN | BROKEN):
+            if not self._events & IN:
+                self._gone_while_held(events)
+            else:
+                try:
+                    data = self.link.read()
+                except DeviceGone as error:
+                    log.warning("pos=%s gone=%s", self.name, error)
+                    self._hung_up("partial")
+                else:
+                    if data:
+                        self._take(data)
+                    elif data is not None:
+                        self._hung_up("close")
+        if events & OUT and not self.closed:
+            self._flush_answers()
+
+    def _take(self, data: bytes) -> None:
+        """Bytes have come from the POS."""
+        printer = self.printer
+        if self.replay_due:
+            self._prepare_replay()
+        free = self._scan(data)
+        size = len(data)
+        capture = self.capture
+        if (
+            free == size
+            and not self.pending
+            and printer.up
+            and printer.out_size < HIGH
+            and (printer.turns.holder is self or printer.turns.claim(self))
+        ):
+            if self._replaying:
+                self._replay(capture.notes, capture.scanner.position - size)
+            printer.send(data)
+            printer.last_byte = self.loop.now
+            if capture.notes:
+                self._passed(capture.notes)
+            if printer.out_size >= HIGH:
+                self._pause()
+        elif capture.only_asks and free == size and not self.closed:
+            for note in capture.notes:
+                printer.realtime(self, note.raw)
+        else:
+            self._hold_back(data, free)
+        self._keep(data)
+        self.bytes_in += size
+        self._last = self.loop.now
+        if not capture.jobs.open and printer.turns.holder is self:
+            self._maybe_release()
+        if printer.urgent:
+            printer.boundary()
+
+    def _hold_back(self, data: bytes, free: int) -> None:
+        """Keep what may not pass now, cut into pieces at the gates."""
+        capture = self.capture
+        start = capture.scanner.position - len(data)
+        edges = [gate.at - start for gate in capture.gates]
+        notes = capture.notes
+        pieces: list[Piece] = []
+        at = 0
+        for number, end in enumerate([*edges, len(data)]):
+            if end > at or number:
+                gate = capture.gates[number - 1] if number else None
+                mine = [note for note in notes if at < note.end - start <= end]
+                pieces.append(Piece(start + at, data[at:end], gate, mine))
+            at = end
+        for piece in pieces:
+            self.pending.append(piece)
+            self.pending_size += len(piece.data)
+        self._pump()
+        if self.pending_size > self._limit():
+            self._pause()
+        if self.pending and notes and self._overtake is None and any(note.kind & ASKS for note in notes):
+            self._overtake = self.loop.after(OVERTAKE_S, self._overtake_some)
+
+    def _limit(self) -> int:
+        there = self.printer.up and self.printer.turns.holder is self
+        return HELD_MOST if there else WAITING_MOST
+
+    def _overtake_some(self) -> None:
+        """Real-time commands have waited long enough in the middle of held bytes: lift them out, where they stand
+        between two tokens."""
+        self._overtake = None
+        for piece in self.pending:
+            lifted = [note for note in piece.notes if note.raw[:2] == b"\x10\x04" and len(note.raw) == 3]
+            for note in lifted:
+                at = self._offset_of(piece, note)
+                if at is None:
+                    continue
+                piece.data = piece.data[:at] + piece.data[at + len(note.raw) :]
+                piece.notes.remove(note)
+                self.pending_size -= len(note.raw)
+                self.printer.realtime(self, note.raw)
+
+    def _offset_of(self, piece: Piece, note: Note) -> int | None:
+        """Where in the piece the command stands; None when that is not certain."""
+        found = piece.data.find(note.raw)
+        return found if found >= 0 and piece.data.find(note.raw, found + 1) < 0 else None
+
+    # ------------------------------------------------------------------ to the printer
+
+    def turn(self) -> None:
+        """The printer is ours now, or takes bytes again."""
+        self._pump()
+
+    def asked_to_yield(self) -> bool:
+        return False
+
+    def _pump(self) -> None:
+        """Pass on what may pass."""
+        printer = self.printer
+        while self.pending and printer.up and printer.out_size < HIGH:
+            piece = self.pending[0]
+            if piece.gate is not None and not piece.gate.is_open:
+                break
+            if printer.turns.holder is not self and not printer.turns.claim(self):
+                break
+            if self.replay_due:
+                self._prepare_replay(force=True)
+            self.pending.popleft()
+            self.pending_size -= len(piece.data)
+            if piece.data:
+                if self._replaying:
+                    self._replay(piece.notes, piece.at)
+                printer.send(piece.data)
+                printer.last_byte = self.loop.now
+            if piece.notes:
+                self._passed(piece.notes)
+        if not self.pending and self._overtake is not None:
+            self._overtake.cancel()
+            self._overtake = None
+        if (
+            not self._events & IN
+            and not self.ended
+            and self.pending_size <= self._limit() // 4
+            and printer.up
+            and printer.out_size < HIGH // 2
+        ):
+            self._resume()
+        if printer.turns.holder is self and not self.capture.jobs.open:
+            self._maybe_release()
+        elif self.ended and not self.pending:
+            self._finish()
+
+    @property
+    def at_boundary(self) -> bool:
+        """Do the bytes that have passed end between two tokens?"""
+        if self.capture.broken:
+            return True
+        if not self.pending:
+            return self.capture.scanner.at_boundary
+        gate = self.pending[0].gate
+        return gate is not None and gate.at == self.capture.scanner.position - self.pending_size
+
+    def _passed(self, notes: list[Note]) -> None:
+        """Commands that ask or set state have gone to the printer."""
+        router, now = self.printer.router, self.loop.now
+        for command, kind, raw, _ in notes:
+            if kind & INIT:
+                self._memory.clear()
+            elif kind & STATE:
+                key = (command, raw[:6] if raw[1:2] == b"(" else b"")
+                self._memory.pop(key, None)
+                self._memory[key] = raw
+            if kind & ASKS and command.answer is not None:
+                router.pos_asks(self, command.answer, raw, now)
+                self.counters.passed_queries += 1
+
+    def _prepare_replay(self, *, force: bool = False) -> None:
+        """The printer has lost our state: at the next boundary it is set again, before the next byte."""
+        if force or self.at_boundary:
+            self.replay_due = False
+            self._replaying = b"".join(self._memory.values())
+
+    def _replay(self, notes: list[Note], start: int) -> None:
+        replay, self._replaying = self._replaying, b""
+        if notes and notes[0].kind & INIT and notes[0].end - len(notes[0].raw) == start:
+            return  # the POS sets everything anew by itself
+        self.counters.state_replays += 1
+        self.printer.send(replay)
+
+    # ------------------------------------------------------------------ holding back
+
+    def _pause(self) -> None:
+        if self._events & IN:
+            self._watch(self._events & ~IN)
+
+    def _resume(self) -> None:
+        self._watch(self._events | IN)
+
+    def _watch(self, events: int) -> None:
+        if events != self._events and not self.closed:
+            self._events = events
+            self.loop.change(self._fd, events)
+
+    def _gone_while_held(self, events: int) -> None:
+        """The POS broke off while it was held back: what it had sent before is still there to be read."""
+        if not events & BROKEN or self.ended:
+            if self.ended:
+                self._hung_up(self.ended)
+            return
+        try:
+            while data := self.link.read():
+                self._take(data)
+            self._hung_up("close" if data == b"" else "partial")
+        except DeviceGone:
+            self._hung_up("partial")
+
+    def printer_gone(self) -> None:
+        if self.when_gone == "hang-up" and not self.ended:
+            hang_up = getattr(self.link, "hang_up", None)
+            if hang_up is not None:
+                log.warning("pos=%s hung_up=printer %s is gone", self.name, self.printer.name)
+                self._hung_up("partial", hang_up=True)
+
+    # ------------------------------------------------------------------ ends
+
+    def _delivered(self) -> str:
+        """How much of the job that ends now has gone to the printer, or surely will."""
+        if self.printer.up or not (self.pending_size or self.printer.out_size):
+            return "all"
+        jobs = self.capture.jobs
+        passed = self.capture.scanner.position - self.pending_size - self.printer.out_size
+        return "part" if passed > jobs.start else "none"
+
+    def _job_over(self) -> None:
+        if self.printer.turns.holder is self:
+            self._maybe_release()
+
+    def _maybe_release(self) -> None:
+        """Give the turn back once nothing of ours is unfinished."""
+        capture = self.capture
+        if self.pending or capture.jobs.open or (capture.jobs.tail and self.printer.turns.wanted and not self.ended):
+            return
+        if capture.broken and not self.ended:
+            self._release_later(capture.settings.quiet_s)
+        elif not capture.broken and not capture.scanner.at_boundary and not self.ended:
+            self._release_later(UNFINISHED_S)
+        else:
+            self._release()
+
+    def _release_later(self, seconds: float) -> None:
+        if self._release_timer is None:
+            self._release_timer = self.loop.after(seconds, self._release_if_still)
+            self._release_seconds = seconds
+
+    def _release_if_still(self) -> None:
+        self._release_timer = None
+        if self.pending or self.capture.jobs.open or self.closed:
+            return
+        if monotonic() - self._last < self._release_seconds:
+            self._release_later(self._release_seconds)
+        else:
+            self._release()
+
+    def _release(self) -> None:
+        if self._release_timer is not None:
+            self._release_timer.cancel()
+            self._release_timer = None
+        self.printer.turns.release(self)
+        if self.ended:
+            self._finish()
+
+    def _hung_up(self, boundary: str, *, hang_up: bool = False) -> None:
+        """No more will come from this POS. What it has sent is still printed, and kept."""
+        self._events = 0
+        if self.ended or hang_up:
+            self.loop.forget(self._fd)
+            self.ended = self.ended or boundary
+            if hang_up:
+                self.link.hang_up()  # type: ignore[attr-defined]
+                self._close()
+            elif not self.pending:
+                self._close()
+            return
+        self.ended = boundary
+        if boundary == "close":
+            self.loop.change(self._fd, 0)
+        else:
+            self.loop.forget(self._fd)
+        self._pump()
+        if not self.pending:
+            self._finish()
+
+    def _finish(self) -> None:
+        """Everything that it sent has passed."""
+        if self.closed:
+            return
+        if self.capture.jobs.open or self.capture.jobs.tail:
+            self.capture.end(self.ended)
+        self.printer.turns.release(self)
+        if self.ended == "close" and (self.printer.router.waits(self) or self._answers):
+            if self._release_timer is None:
+                self._release_timer = self.loop.after(ANSWER_S, self._close)
+            return
+        self._close()
+
+    def _close(self) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        if self.capture.jobs.open or self.capture.jobs.tail:
+            self.capture.end(self.ended or "close")
+        self.pending.clear()
+        self.pending_size = 0
+        for timer in (self._release_timer, self._overtake):
+            if timer is not None:
+                timer.cancel()
+        self.loop.forget(self._fd)
+        self.link.close()
+        self.printer.remove(self)
+        self._closed_call(self)
+
+    def stop(self) -> None:
+        """The relay ends: what is open now was cut short."""
+        if not self.closed:
+            self.ended = self.ended or "partial"
+            self._close()
+
+    def _broken(self, data: bytes, error: Exception) -> int:
+        """The fence: capture has failed, bytes pass on without it."""
+        self.capture.give_up()
+        self.capture.gates, self.capture.notes, self.capture.only_asks = [], [], False
+        for piece in self.pending:
+            piece.gate = None
+        self._scan = len
+        self._keep = _nothing
+        return len(data)
+
+    # ------------------------------------------------------------------ to the POS
+
+    def answer(self, data: bytes) -> None:
+        """What the printer says, to this POS."""
+        if self.closed:
+            return
+        if self._answers:
+            self._queue_answer(data)
+            return
+        try:
+            taken = self.link.write(data)
+        except DeviceGone:
+            return  # reading will tell
+        self.counters.bytes_up += taken
+        if taken < len(data):
+            self._queue_answer(data[taken:])
+        if self.ended and not self._answers and not self.printer.router.waits(self):
+            self._finish()
+
+    def _queue_answer(self, data: bytes) -> None:
+        room = ANSWERS_MOST - len(self._answers)
+        if len(data) > room:
+            self.counters.answers_dropped += len(data) - room
+        self._answers += data[:room]
+        self._watch(self._events | OUT)
+
+    def _flush_answers(self) -> None:
+        try:
+            taken = self.link.write(memoryview(bytes(self._answers)))
+        except DeviceGone:
+            self._answers.clear()
+            taken = 0
+        self.counters.bytes_up += taken
+        del self._answers[:taken]
+        if not self._answers:
+            self._watch(self._events & ~OUT)
+            if self.ended:
+                self._finish()
+
+
+def _nothing(data: bytes) -> None:
+    return None

@@ -1,0 +1,99 @@
+"""Ask printers how and what they are, between jobs: for `tillwire doctor` and setup. Imported only when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from config.models import find_model
+from receipt.status import Form, ask_process_id, info_text, process_id
+
+if TYPE_CHECKING:
+    from relay.box import Relay
+    from relay.printer import PrinterLink
+
+WAIT_S = 1.0
+TEST_ID = b"TILL"
+
+
+def ask_all(relay: Relay, done: Callable[[], None]) -> None:
+    """DLE EOT 1, 2 and 4 to every printer that nobody prints on; `done` when they answered, or after a second."""
+    left = 0
+    over = False
+
+    def answered(answer: bytes) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            finish()
+
+    def finish() -> None:
+        nonlocal over
+        if not over:
+            over = True
+            done()
+
+    for printer in relay.printers.values():
+        if printer.up and printer.model.answers and printer.model.realtime and printer.turns.holder is None:
+            for n in (1, 2, 4):
+                left += 1
+                printer.realtime(None, bytes((0x10, 0x04, n)), answered)
+    if left:
+        relay.loop.after(WAIT_S, finish)
+    else:
+        finish()
+
+
+def probe(relay: Relay, url: str, done: Callable[[list[dict[str, Any]]], None]) -> None:
+    """What the configured printers say of themselves: name and maker, and whether they prove what they printed.
+
+    Raises no error for a printer that says nothing: it is told as such.
+    """
+    printers = [p for p in relay.printers.values() if url in ("", p.url, p.name)]
+    found = [_Probe(relay, printer) for printer in printers]
+    relay.loop.after(WAIT_S, lambda: done([one.result() for one in found]))
+
+
+class _Probe:
+    def __init__(self, relay: Relay, printer: PrinterLink) -> None:
+        self.printer = printer
+        self.maker = self.model = ""
+        self.proves = self.answers = False
+        self.asked = printer.up and relay.slips[printer.name].between_jobs(b"")
+        if not self.asked:
+            return
+        now = relay.loop.now
+        router = printer.router
+        router.we_ask(self._maker, Form.BLOCK, 66, now)
+        router.we_ask(self._model, Form.BLOCK, 67, now)
+        router.we_ask(self._process, Form.BLOCK, 0, now)
+        printer.send(b"\x1dI\x42\x1dI\x43" + ask_process_id(TEST_ID))
+        for n in (1, 2, 4):
+            printer.realtime(None, bytes((0x10, 0x04, n)), self._alive)
+
+    def _alive(self, answer: bytes) -> None:
+        self.answers = True
+
+    def _maker(self, answer: bytes) -> None:
+        self.answers, self.maker = True, info_text(answer) or ""
+
+    def _model(self, answer: bytes) -> None:
+        self.answers, self.model = True, info_text(answer) or ""
+
+    def _process(self, answer: bytes) -> None:
+        self.proves = process_id(answer) == TEST_ID
+
+    def result(self) -> dict[str, Any]:
+        known = find_model(self.model) if self.model else None
+        return {
+            "name": self.printer.name,
+            "url": self.printer.url,
+            "connected": self.printer.up,
+            "asked": self.asked,
+            "answers": self.answers,
+            "maker": self.maker,
+            "says": self.model,
+            "process_id": self.proves,
+            "model": known[0] if known else "",
+            "status": self.printer.status(),
+        }

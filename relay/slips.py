@@ -1,0 +1,414 @@
+"""Slips on one printer: printed between POS jobs, never twice without a mark, and told of truthfully.
+
+    queued   it waits for its turn; `reason` says what else it waits for (paper out, cover open ...)
+    started  committed before its first byte
+    done     its bytes went out; `proof` says how surely they became paper: L0 the device took them, L1 the printer
+             answered a question that stood behind them and is well, L2 it answered the slip's own process id
+    failed   none of its bytes was taken · expired, withdrawn: it was never started
+
+Once its bytes and questions are written, the printer is free for the next POS job; the answers come in turn.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from receipt.status import Form, ask_process_id, process_id
+from relay.answers import Ask
+from relay.cut import Counters
+from relay.fates import Fate
+from relay.journal import Journal
+from relay.loop import Loop, Timer
+from relay.printer import PrinterLink
+
+QUIET_S = 1.0  # after a POS byte
+PROOF_S = 10.0  # how long an answer may take once the bytes are taken
+CHECK_S = 0.4  # how long the printer may take to say how it is
+AGAIN_S = 2.0  # when it is not well
+LINGER_S = 2.0  # how long the turn is kept for answers when no POS wants it
+RESET = b"\x1b@"
+PAPER_NOW = b"\x1dr\x01"
+log = logging.getLogger("relay.slips")
+
+
+class Slips:
+    def __init__(
+        self,
+        loop: Loop,
+        printer: PrinterLink,
+        journal: Journal,
+        counters: Counters,
+        told: Callable[[Fate], None],
+    ) -> None:
+        self.loop, self.printer, self.journal, self.counters, self._told = loop, printer, journal, counters, told
+        self.queue: deque[dict[str, Any]] = deque()
+        self._now: dict[str, Any] | None = None  # the slip that has, or wants, the turn
+        self._stage = ""  # "" checking starting writing proving
+        self._timer: Timer | None = None
+        self._expiry: Timer | None = None
+        self._proof_timer: Timer | None = None
+        self._asked = 0
+        self._proving: _Proof | None = None
+        self._told_reason: dict[tuple[str, int], str] = {}
+        printer.on_free = self.check
+        printer.on_gone = self._printer_gone
+        printer.router.unasked = self._unasked
+
+    at_boundary = True
+
+    # ------------------------------------------------------------------ waiting
+
+    def add(self, slip: dict[str, Any]) -> None:
+        self.queue.append(slip)
+        self.check()
+
+    def remove(self, slip: str, attempt: int) -> None:
+        """It was withdrawn."""
+        self.queue = deque(s for s in self.queue if (s["slip"], s["attempt"]) != (slip, attempt))
+
+    def is_started(self, slip: str, attempt: int) -> bool:
+        now = self._now
+        return now is not None and (now["slip"], now["attempt"]) == (slip, attempt) and self._stage != "checking"
+
+    def check(self) -> None:
+        """Can the next slip be printed? Called whenever something changed that it may have waited for."""
+        self._drop_expired()
+        if not self.queue or self._stage or not self.printer.up:
+            return
+        wait = self.printer.last_byte + QUIET_S - self.loop.now
+        if self.printer.last_byte and wait > 0:
+            self._again(wait)
+            return
+        if not self.printer.all_taken:  # what is not taken may have to be written again, before the slip
+            self._again(0.1)
+            return
+        if any(link.pending for link in self.printer.pos) or not self.printer.turns.claim_if_free(self):
+            return
+        self._now = self.queue[0]
+        self._stage = "checking"
+        if self.printer.model.answers and self.printer.model.realtime:
+            self._ask_status(self._checked, CHECK_S)
+        else:
+            self._checked()
+
+    def _drop_expired(self) -> None:
+        now = self.loop.now
+        for slip in tuple(self.queue):
+            if slip["valid_until"] <= now and not (slip is self._now and self._stage != "checking"):
+                self.queue.remove(slip)
+                why = self._told_reason.pop((slip["slip"], slip["attempt"]), "")
+                self._change(slip, "expired", reason=why or self._why_waiting())
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+        if self.queue:
+            self._expiry = self.loop.at(min(slip["valid_until"] for slip in self.queue) + 0.01, self.check)
+
+    def _why_waiting(self) -> str:
+        if not self.printer.up:
+            return "printer cannot be reached"
+        return self.printer.router.status.trouble or "the POS was printing"
+
+    def _again(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.loop.after(seconds, self.check)
+
+    # ------------------------------------------------------------------ the turn
+
+    def turn(self) -> None:
+        """The printer takes bytes again."""
+        if self._stage == "writing":
+            self._written()
+
+    def asked_to_yield(self) -> bool:
+        """A POS wants to print. Yes, unless bytes of a slip are on their way."""
+        if self._stage == "checking":
+            self._stop_asking()
+            self._stage, self._now = "", None
+            return True
+        return self._stage == "proving"
+
+    def _release(self) -> None:
+        self.printer.turns.release(self)
+
+    def between_jobs(self, raw: bytes) -> bool:
+        """Write a few bytes of ours now, if nobody prints. -> whether that was done."""
+        printer = self.printer
+        free = printer.up and not printer.out and printer.turns.holder is None and not printer.turns.wanted
+        if free and raw:
+            printer.send(raw)
+        return free
+
+    # ------------------------------------------------------------------ asking how it is
+
+    def _ask_status(self, then: Callable[[], None], patience: float) -> None:
+        """DLE EOT 1, 2 and 4; `then` once all are answered, or nothing more comes."""
+        self._asked, self._then = 3, then
+        for n in (1, 2, 4):
+            self.printer.realtime(None, bytes((0x10, 0x04, n)), self._answered)
+        self._timer_for(patience, self._stop_and_go_on)
+
+    def _answered(self, answer: bytes) -> None:
+        self._asked -= 1
+        if self._asked == 0:
+            self._stop_and_go_on()
+
+    def _stop_and_go_on(self) -> None:
+        then, self._then = self._then, None
+        self._asked = 0
+        if self._timer is not None:
+            self._timer.cancel()
+        if then is not None:
+            then()
+
+    def _stop_asking(self) -> None:
+        self._then = None
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _timer_for(self, seconds: float, call: Callable[[], None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.loop.after(seconds, call)
+
+    _then: Callable[[], None] | None = None
+
+    # ------------------------------------------------------------------ printing
+
+    def _checked(self) -> None:
+        slip = self._now
+        if slip is None or self._stage != "checking":
+            return
+        trouble = self.printer.router.status.trouble
+        if slip not in self.queue or slip["valid_until"] <= self.loop.now or trouble:
+            self._stage, self._now = "", None
+            if trouble and slip in self.queue:
+                self._tell_waiting(slip, trouble)
+                self._again(AGAIN_S)
+            self._release()
+            if not trouble:
+                self.check()
+            return
+        self._stage = "starting"
+        self.journal.do(
+            lambda store: store.fates.change(slip["slip"], slip["attempt"], "started"),
+            self._started,
+            self._not_started,
+        )
+
+    def _tell_waiting(self, slip: dict[str, Any], reason: str) -> None:
+        key = (slip["slip"], slip["attempt"])
+        if self._told_reason.get(key) != reason:
+            self._told_reason[key] = reason
+            self._change(slip, "queued", reason=reason)
+
+    def _not_started(self, error: Exception) -> None:
+        """What cannot be remembered is not printed: it would be printed twice after a crash."""
+        slip, self._now, self._stage = self._now, None, ""
+        log.error("slip=%s cannot be recorded: %s", slip and slip["slip"], error)
+        self._release()
+        self._again(AGAIN_S)
+
+    def _started(self, fate: Fate) -> None:
+        slip, printer = self._now, self.printer
+        assert slip is not None
+        self._told(fate)
+        self.queue.remove(slip)
+        self._told_reason.pop((slip["slip"], slip["attempt"]), None)
+        if not printer.up:
+            self._end_of(slip, "failed", reason="the printer went away before the first byte")
+            return
+        self._stage = "writing"
+        self.counters.slips += 1
+        self._before = printer.taken_total()
+        proof = self._proving = _Proof(self, slip)
+        data = RESET + slip["raw"] + RESET + proof.questions(printer)
+        for link in printer.pos:
+            link.replay_due = True
+        printer.send(data)
+        self._written()
+
+    def _written(self) -> None:
+        """Everything is handed to the device? Then it is for the device to take it."""
+        if self._stage != "writing" or self.printer.out:
+            return
+        if not self.printer.all_taken:
+            self._timer_for(0.05, self._written)
+            return
+        slip, proof = self._now, self._proving
+        assert slip is not None and proof is not None
+        proof.taken()
+        if self._stage == "writing":  # not proven on the spot
+            self._stage = "proving"
+            if self.printer.turns.wanted:
+                self._now, self._stage = None, ""
+                self._release()
+            else:
+                self._timer_for(LINGER_S, self._linger_over)
+
+    def _linger_over(self) -> None:
+        if self._stage == "proving":
+            self._now, self._stage = None, ""
+            self._release()
+            self.check()
+
+    def _printer_gone(self) -> bool:
+        """-> True: what is left of the slip must not be written when the printer is back."""
+        self._stop_asking()
+        if self._stage == "checking":
+            self._stage, self._now = "", None
+            self._release()
+        elif self._stage == "writing":
+            slip = self._now
+            assert slip is not None
+            none_taken = self.printer.taken_total() <= self._before
+            self._proving = None
+            if none_taken:
+                self._end_of(slip, "failed", reason="the printer went away before the first byte")
+            else:
+                self._end_of(slip, "done", "", "the printer went away while it was printed")
+            return True
+        return False
+
+    def _end_of(self, slip: dict[str, Any], state: str, proof: str = "", reason: str = "") -> None:
+        self._change(slip, state, proof, self.printer.status(), reason)
+        if self._now is slip:
+            self._now, self._stage = None, ""
+            self._release()
+        self.check()
+
+    # ------------------------------------------------------------------ proof
+
+    def proven(self, proof: _Proof, level: str, reason: str) -> None:
+        """What is known of a slip that was written; may come again when a late answer proves more."""
+        slip = proof.slip
+        self._change(slip, "done", level, self.printer.status(), reason)
+        if self._now is slip and self._stage in ("writing", "proving"):
+            self._now, self._stage = None, ""
+            if self._timer is not None:
+                self._timer.cancel()
+            self._release()
+        self.check()
+
+    def may_ask(self) -> bool:
+        """Between jobs: no POS has the turn."""
+        return self.printer.turns.holder in (None, self)
+
+    def _unasked(self, block: bytes) -> bool:
+        """A block nobody waits for: the process id of an earlier slip?"""
+        number = process_id(block)
+        if number is None:
+            return False
+        pid = _pid_number(number)
+        self.journal.do(lambda store: store.fates.late_proof(pid, self.printer.name), self._told_if)
+        return True
+
+    def _told_if(self, fate: Fate | None) -> None:
+        if fate is not None:
+            self._told(fate)
+
+    def _change(
+        self, slip: dict[str, Any], state: str, proof: str = "", status: dict[str, Any] | None = None, reason: str = ""
+    ) -> None:
+        log.info("slip=%s attempt=%s state=%s proof=%s reason=%s", slip["slip"], slip["attempt"], state, proof, reason)
+        self.journal.do(
+            lambda store: store.fates.change(slip["slip"], slip["attempt"], state, proof, status, reason),
+            self._told,
+            lambda error: log.error("slip=%s state=%s cannot be recorded: %s", slip["slip"], state, error),
+        )
+
+
+class _Proof:
+    """The questions behind one slip, and what their answers prove."""
+
+    def __init__(self, slips: Slips, slip: dict[str, Any]) -> None:
+        self.slips, self.slip = slips, slip
+        self._paper: Ask | None = None
+        self._process: Ask | None = None
+        self._answered = False
+        self._level = ""
+        self._told = False
+        self._timer: Timer | None = None
+        self._taken = False
+
+    def questions(self, printer: PrinterLink) -> bytes:
+        """The bytes to send behind the slip. The answers have their place in the printer's queue from now on."""
+        model, router, now = printer.model, printer.router, self.slips.loop.now
+        asked = b""
+        if model.answers and model.ask_after:
+            self._paper = router.we_ask(self._paper_says, Form.BYTE, 1, now)
+            asked += PAPER_NOW
+        if model.answers and model.process_id:
+            self._process = router.we_ask(self._process_says, Form.BLOCK, 0, now)
+            asked += ask_process_id(_pid_bytes(self.slip["pid"]))
+        return asked
+
+    def taken(self) -> None:
+        """The device has all bytes: L0, and the printer has its time to answer."""
+        self._taken = True
+        if self._paper is None and self._process is None:
+            self._tell("L0", "this printer gives no answers")
+        elif not self._told:
+            self._timer = self.slips.loop.after(PROOF_S, self._no_answer)
+
+    def _paper_says(self, answer: bytes) -> None:
+        self._answered = True
+        if self._process is not None:
+            return  # its answer comes right behind, and proves more
+        self._ask_how_it_is()
+
+    def _process_says(self, answer: bytes) -> None:
+        number = process_id(answer)
+        if number is not None and _pid_number(number) == self.slip["pid"]:
+            self._tell("L2", "")
+        elif self._answered:
+            self._ask_how_it_is()
+
+    def _ask_how_it_is(self) -> None:
+        slips = self.slips
+        if slips.printer.model.realtime and slips.may_ask() and slips._stage in ("writing", "proving"):
+            slips._ask_status(self._grade, CHECK_S)
+        else:
+            self._grade()
+
+    def _grade(self) -> None:
+        trouble = self.slips.printer.router.status.trouble
+        self._tell("L0" if trouble else "L1", trouble)
+
+    def _no_answer(self) -> None:
+        """The answer may still come when the paper is refilled: then it lands late."""
+        if self._answered:
+            self._grade()
+        elif self.slips.may_ask() and self.slips.printer.up and self.slips.printer.model.realtime:
+            self.slips._ask_status(self._give_up, CHECK_S)
+        else:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        trouble = self.slips.printer.router.status.trouble
+        self._tell("L0", trouble or f"no answer within {PROOF_S:.0f} s")
+
+    def _tell(self, level: str, reason: str) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._told and level <= self._level:
+            return
+        late = self._told
+        self._told, self._level = True, level
+        self.slips.proven(self, level, "late" if late and not reason else reason)
+
+
+def _pid_bytes(number: int) -> bytes:
+    """A count as four bytes of 32..126."""
+    return bytes(32 + number // 95**place % 95 for place in (3, 2, 1, 0))
+
+
+def _pid_number(four: bytes) -> int:
+    number = 0
+    for byte in four:
+        number = number * 95 + byte - 32
+    return number
