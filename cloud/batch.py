@@ -299,7 +299,7 @@ class Intake:
         if new:
             connection.execute(sa.insert(tombstones).values(**values))
             came[merchant, box, tomb.epoch].append((tomb.first, tomb.last))
-            text = f"box {box} lost receipts {tomb.first}-{tomb.last}: {tomb.reason[:64]}"
+            text = f"Box {box} lost receipts {tomb.first}-{tomb.last}: {tomb.reason[:64]}"
             events.raise_alarm(connection, merchant, "lost", box, text)
         else:
             out.duplicates += 1
@@ -507,7 +507,7 @@ def _conflict(connection: sa.Connection, job: _Job, at: int) -> None:
     ).first()
     if there is None:
         connection.execute(sa.insert(conflicts).values(**key, payload=job.payload, received_at=at))
-        text = f"box {job.box} sent two different receipts with the number {m.seq}: a copied or restored memory card?"
+        text = f"Box {job.box} sent two different receipts with the number {m.seq}: a copied or restored memory card?"
         events.raise_alarm(connection, job.merchant, "conflict", job.box, text)
         log.error("conflict box=%s epoch=%s seq=%d", job.box, m.epoch, m.seq)
     box_table.renew_epoch(connection, job.merchant, job.box, m.epoch)
@@ -529,7 +529,7 @@ def _status(connection: sa.Connection, merchant: str, box: str, status: Status, 
         if status.last_seq < top:
             regress = old.regress + 1
             if regress >= REGRESS:
-                what = f"box {box} counts to {status.last_seq}, where {top} was received: a restored memory card?"
+                what = f"Box {box} counts to {status.last_seq}, where {top} was received: a restored memory card?"
                 events.raise_alarm(connection, merchant, "clone", box, what)
                 box_table.renew_epoch(connection, merchant, box, status.epoch)
         acked = (status.first_unacked or status.last_seq + 1) - 1

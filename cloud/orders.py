@@ -287,7 +287,7 @@ def expire(connection: sa.Connection, settings: Settings) -> int:
         .limit(500)
     ).all()
     for order in late:
-        text = f"order {order.number} is {order.state} for more than {settings.alert_s} s: look at box {order.box}"
+        text = f"Order {order.number} is {order.state} for more than {settings.alert_s} s: look at box {order.box}"
         events.raise_alarm(connection, order.merchant_id, "order_waiting", order.id, text)
     return changed + len(late)
 
@@ -381,7 +381,7 @@ def _move(
     data = {"state": state, "proof": proof, "reason": why, "number": row.number, "channel": row.channel}
     events.add(connection, merchant, "order.changed", order_id, data | {"external_id": row.external_id})
     if state in (S.FAILED, S.UNCONFIRMED) or (state is S.EXPIRED and row.accepted_at is not None):
-        text = f"order {row.number} is {state}: {why}"
+        text = f"Order {row.number} is {state}: {why}"
         events.raise_alarm(connection, merchant, f"order_{state}", order_id, text)
     if state in ENDED or state in (S.FAILED, S.UNCONFIRMED):
         events.clear_alarm(connection, merchant, "order_waiting", order_id)

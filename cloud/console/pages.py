@@ -54,7 +54,7 @@ class Console:
             undefined=jinja2.StrictUndefined,
         )
         self._pages.globals.update(stamp=self._stamp, words=words)
-        self._pages.filters.update(money=words.money, clock=_clock)
+        self._pages.filters.update(money=words.money, clock=_clock, columns=_columns)
         rate = cloud.config.web.login_rate
         self._by_name = Buckets(rate / 60, rate)
         self._by_address = Buckets(rate * 4 / 60, rate * 4)
@@ -330,6 +330,12 @@ def _same(a: str, b: str) -> bool:
     import hmac
 
     return bool(b) and hmac.compare_digest(a.encode(), b.encode())
+
+
+def _columns(text: str) -> int:
+    """How wide the paper is, in characters: the class w32 … w64 of the style sheet sizes its letters by it."""
+    widest = max((sum(2 if ord(c) > 0x2E7F else 1 for c in line) for line in text.split("\n")), default=0)
+    return next((width for width in (32, 36, 42, 48, 56) if widest <= width), 64)
 
 
 def _clock(text: str | None) -> str:

@@ -16,7 +16,7 @@ def html_of(raw: bytes | None, text: str) -> str:
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Receipt</title>'
         '<link rel="stylesheet" href="/static/app.css"><body class="one"><main class="beside">'
-        f'<div class="paper strip whole"><pre>{body}</pre></div></main></body></html>'
+        f'<div class="sheet whole w48"><div class="paper strip"><pre>{body}</pre></div></div></main></body></html>'
     )
 
 
