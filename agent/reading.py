@@ -329,7 +329,7 @@ def _captured(key: Key, header: dict[str, Any], sha256: str, packed: bytes) -> C
         continues=header.get("continues"),
         delivered=str(header.get("delivered") or "all"),
         was=(str(was[0]), int(was[1])) if was else None,
-        reading=msgspec.Raw(packed),
+        reading=msgspec.Raw(packed) if packed else messages.NO_READING,
     )
 
 

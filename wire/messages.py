@@ -90,6 +90,9 @@ class Reading(msgspec.Struct, omit_defaults=True):
     raster_only: bool = False
 
 
+NO_READING: Final = msgspec.Raw(b"\xc0")  # nil: an empty Raw would not be MessagePack
+
+
 # ---- up/receipts
 
 
@@ -108,7 +111,7 @@ class Captured(Message, tag="job"):
     continues: int | None = None
     delivered: str = "all"  # all | part | none
     was: tuple[str, int] | None = None  # the key it had before new_epoch
-    reading: msgspec.Raw = msgspec.Raw()  # a Reading; decoded apart, so that a bad one never blocks the job
+    reading: msgspec.Raw = NO_READING  # a Reading; decoded apart, so that a bad one never blocks the job
     raw: bytes | None = None  # None: capture.send = "reading"
     parts: int = 1
 
@@ -384,7 +387,7 @@ def pack_reading(reading: Reading) -> msgspec.Raw:
 
 def unpack_reading(raw: msgspec.Raw, topic: str = "reading") -> Reading | None:
     """-> the reading, None where there is none. Raises BadMessage where it is not one."""
-    if not bytes(raw):
+    if bytes(raw) in (b"", b"\xc0"):
         return None
     try:
         return _reading.decode(raw)

@@ -84,6 +84,14 @@ def test_the_reading_inside_a_job_comes_back_too() -> None:
     assert w.unpack_reading(back.reading) == READING
 
 
+def test_a_job_without_a_reading_is_a_whole_message() -> None:
+    job = captured(raw=b"abc")
+    job.reading = w.NO_READING
+    back = w.decode("receipts", w.encode(job))
+    assert back == job
+    assert w.unpack_reading(back.reading) is None
+
+
 def test_a_bad_reading_does_not_spoil_the_job_it_came_with() -> None:
     """P5: a job is stored, whatever its reading is."""
     job = captured(raw=b"abc")
