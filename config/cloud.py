@@ -40,7 +40,7 @@ class Web:
         "", "How customers and platforms reach it: https://HOST. Empty: http://<listen>.", check=_public
     )
     api_rate: int = key(
-        100, "Requests that one API key may make, per second (bursts of twice that).", low=1, high=100000
+        100, "Requests that one API key may make, per second (bursts of twice that).", low=1, high=100_000
     )
     login_rate: int = key(
         5, "Wrong passwords that one account may try, per minute; an address, four times that.", low=1, high=1000
