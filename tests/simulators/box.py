@@ -53,11 +53,11 @@ def paper(number: int) -> str:
     return PAPER.format(number=number, minute=number % 60)
 
 
-def job(epoch: str, seq: int, text: str | None = None, *, reading: bool = True, **changes: Any) -> Captured:
+def job(epoch: str, seq: int, text: str | None = None, **changes: Any) -> Captured:
     """A captured job whose number, total and time a box has read."""
     text = paper(seq) if text is None else text
     raw = b"\x1b@" + text.encode("cp437", "replace") + b"\x1dV\x00"
-    clock = Clock("boot", seq * 1000, now_ms(), Trust.NTP)
+    clock = Clock("boot", seq % 1_000_000, now_ms(), Trust.NTP)
     seen = Reading(
         rules_version="simulated",
         lines=text.splitlines(),
@@ -75,8 +75,7 @@ def job(epoch: str, seq: int, text: str | None = None, *, reading: bool = True, 
         "ended": clock,
         "raw": raw,
     }
-    if reading:
-        fields["reading"] = pack_reading(seen)
+    fields["reading"] = pack_reading(seen)
     return new(Captured, **fields | changes)
 
 
