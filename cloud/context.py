@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from litestar.di import NamedDependency
+
 from cloud.events import Bell
 from cloud.store.database import Store
 from config.cloud import CloudConfig
@@ -23,3 +25,6 @@ class Context:
     def secure(self) -> bool:
         """Pages are reached by https: cookies say so too."""
         return self.config.web.public_url.startswith("https://")
+
+
+Cloud = NamedDependency[Context]

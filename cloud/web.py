@@ -8,8 +8,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
-from litestar import Litestar, MediaType, Response, Router, get
-from litestar.config.app import AppConfig
+from litestar import Litestar, MediaType, Request, Response, Router, get
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
@@ -22,7 +21,7 @@ from cloud.api import problem
 from cloud.api.access import key_guard
 from cloud.api.routes import ROUTES
 from cloud.console.pages import Console
-from cloud.context import Context
+from cloud.context import Cloud, Context
 from cloud.service import ready
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ POLICY = (
 
 
 @get("/healthz", sync_to_thread=False, opt={"public": True}, include_in_schema=False)
-def healthz(cloud: Context) -> Response[dict[str, Any]]:
+def healthz(cloud: Cloud) -> Response[dict[str, Any]]:
     works = cloud.works()
     fine = all(works.values())
     return Response({"ok": fine, **works}, status_code=200 if fine else 503)
@@ -46,6 +45,11 @@ def healthz(cloud: Context) -> Response[dict[str, Any]]:
 @get("/metrics", sync_to_thread=False, opt={"public": True}, include_in_schema=False, media_type=MediaType.TEXT)
 def show_metrics() -> Response[bytes]:
     return Response(generate_latest(metrics.REGISTRY), media_type="text/plain; version=0.0.4")
+
+
+@get("/v1/openapi.json", opt={"public": True}, include_in_schema=False, sync_to_thread=True)
+def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    return request.app.openapi_schema.to_schema()
 
 
 def make_app(cloud: Context) -> Litestar:
@@ -60,11 +64,8 @@ def make_app(cloud: Context) -> Litestar:
     async def provide() -> Context:
         return cloud
 
-    def settle(config: AppConfig) -> AppConfig:
-        return config
-
     return Litestar(
-        route_handlers=[api, healthz, show_metrics, *Console(cloud).routes()],
+        route_handlers=[api, openapi, healthz, show_metrics, *Console(cloud).routes()],
         dependencies={"cloud": Provide(provide)},
         exception_handlers={Exception: problem.handle},
         request_max_body_size=MAX_BODY,
@@ -72,11 +73,10 @@ def make_app(cloud: Context) -> Litestar:
             title="Tillwire",
             version="1",
             description="Orders to paper, receipts to figures. Errors are application/problem+json.",
-            path="/v1",
+            path="/-/openapi",  # its router would answer for all of /v1; the document is served below
             render_plugins=[JsonRenderPlugin(path="/openapi.json")],
             components=Components(security_schemes={"key": SecurityScheme(type="http", scheme="bearer")}),
         ),
-        on_app_init=[settle],
         logging_config=None,
     )
 

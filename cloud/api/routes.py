@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import sqlalchemy as sa
 from litestar import Controller, Request, Response, get, post, put
-from litestar.params import Parameter
+from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from msgspec import Struct
 
 from cloud import orders, views
@@ -31,15 +31,13 @@ from cloud.api.shapes import (
 )
 from cloud.auth import Who
 from cloud.console.paper import html_of, png_of
-from cloud.context import Context
+from cloud.context import Cloud
 from wire.messages import OrderContent, OrderItem
 from wire.topics import is_box
 
-Limit = Annotated[int, Parameter(ge=1, le=200, default=50, required=False)]
-Text = Annotated[str | None, Parameter(max_length=100, required=False)]
-States = Annotated[
-    str | None, Parameter(query="state", max_length=200, required=False, description="One or more, by comma.")
-]
+Limit = Annotated[int, QueryParameter(ge=1, le=200)]
+Text = Annotated[str | None, QueryParameter(max_length=100)]
+States = Annotated[str | None, QueryParameter(name="state", max_length=200, description="One or more, by comma.")]
 Ask = Request[Any, Any, Any]
 
 
@@ -59,12 +57,10 @@ class Orders(Controller):
     @post("/", opt={"scope": "orders:write"}, sync_to_thread=True, summary="Submit an order")
     def submit(
         self,
-        data: OrderIn,
+        data: JSONBody[OrderIn],
         request: Ask,
-        cloud: Context,
-        idempotency_key: Annotated[
-            str | None, Parameter(header="Idempotency-Key", max_length=200, required=False)
-        ] = None,
+        cloud: Cloud,
+        idempotency_key: Annotated[str | None, HeaderParameter(name="Idempotency-Key", max_length=200)] = None,
     ) -> Response[OrderOut]:
         """201 when it is new; 200 when the same order was submitted before (same external_id or Idempotency-Key, same
         body); 409 when the body is another one. Dine-in orders print at once, others wait for the shop unless it
@@ -88,7 +84,7 @@ class Orders(Controller):
             raise not_found()
         return Response(view, status_code=201 if made else 200, headers={"Location": f"/v1/orders/{order_id}"})
 
-    def _submit(self, cloud: Context, who: Who, order: orders.Submission) -> tuple[str, bool]:
+    def _submit(self, cloud: Cloud, who: Who, order: orders.Submission) -> tuple[str, bool]:
         try:
             with cloud.store.write() as connection:
                 return orders.submit(connection, who.merchant, order, who.name, cloud.config.orders)
@@ -99,7 +95,7 @@ class Orders(Controller):
 
     @get("/", opt={"scope": "orders:read"}, sync_to_thread=True, summary="List orders")
     def list(
-        self, request: Ask, cloud: Context, limit: Limit = 50, before: Text = None, states: States = None
+        self, request: Ask, cloud: Cloud, limit: Limit = 50, before: Text = None, states: States = None
     ) -> OrdersOut:
         with cloud.store.read() as connection:
             found, after = views.order_page(
@@ -108,7 +104,7 @@ class Orders(Controller):
         return OrdersOut(found, after)
 
     @get("/{order_id:str}", opt={"scope": "orders:read"}, sync_to_thread=True, summary="What became of an order")
-    def one(self, order_id: str, request: Ask, cloud: Context) -> OrderOut:
+    def one(self, order_id: FromPath[str], request: Ask, cloud: Cloud) -> OrderOut:
         """`state` and `proof` say what is known: `printed` always has a proof of L1 or better; `unconfirmed` means that
         bytes were sent and the printer did not confirm."""
         with cloud.store.read() as connection:
@@ -118,21 +114,21 @@ class Orders(Controller):
         return view
 
     @post("/{order_id:str}/accept", opt={"scope": "orders:write"}, status_code=200, sync_to_thread=True)
-    def accept(self, order_id: str, request: Ask, cloud: Context) -> OrderOut:
+    def accept(self, order_id: FromPath[str], request: Ask, cloud: Cloud) -> OrderOut:
         who = who_of(request)
         with cloud.store.write() as connection:
             orders.accept(connection, who.merchant, order_id, who.name, cloud.config.orders)
         return self._now(order_id, request, cloud)
 
     @post("/{order_id:str}/reject", opt={"scope": "orders:write"}, status_code=200, sync_to_thread=True)
-    def reject(self, order_id: str, data: ReasonIn, request: Ask, cloud: Context) -> OrderOut:
+    def reject(self, order_id: FromPath[str], data: JSONBody[ReasonIn], request: Ask, cloud: Cloud) -> OrderOut:
         who = who_of(request)
         with cloud.store.write() as connection:
             orders.reject(connection, who.merchant, order_id, who.name, _reason(data))
         return self._now(order_id, request, cloud)
 
     @post("/{order_id:str}/cancel", opt={"scope": "orders:write"}, status_code=200, sync_to_thread=True)
-    def cancel(self, order_id: str, data: ReasonIn, request: Ask, cloud: Context) -> OrderOut:
+    def cancel(self, order_id: FromPath[str], data: JSONBody[ReasonIn], request: Ask, cloud: Cloud) -> OrderOut:
         """Not yet at the box: `cancelled`. Else `cancelling`, until the box says whether it was in time."""
         who = who_of(request)
         with cloud.store.write() as connection:
@@ -140,14 +136,14 @@ class Orders(Controller):
         return self._now(order_id, request, cloud)
 
     @post("/{order_id:str}/close", opt={"scope": "orders:write"}, status_code=200, sync_to_thread=True)
-    def close(self, order_id: str, data: ReasonIn, request: Ask, cloud: Context) -> OrderOut:
+    def close(self, order_id: FromPath[str], data: JSONBody[ReasonIn], request: Ask, cloud: Cloud) -> OrderOut:
         """A person dealt with an order that is `unconfirmed` or `failed`."""
         who = who_of(request)
         with cloud.store.write() as connection:
             orders.close(connection, who.merchant, order_id, who.name, _reason(data))
         return self._now(order_id, request, cloud)
 
-    def _now(self, order_id: str, request: Ask, cloud: Context) -> OrderOut:
+    def _now(self, order_id: str, request: Ask, cloud: Cloud) -> OrderOut:
         cloud.bell.ring()
         with cloud.store.read() as connection:
             view = views.order(connection, who_of(request).merchant, order_id)
@@ -164,14 +160,14 @@ class Receipts(Controller):
     def list(
         self,
         request: Ask,
-        cloud: Context,
+        cloud: Cloud,
         limit: Limit = 50,
         before: Text = None,
         box: Text = None,
         number: Text = None,
         kind: Text = None,
         q: Text = None,
-        total: Annotated[int | None, Parameter(ge=-(2**53), le=2**53, required=False)] = None,
+        total: Annotated[int | None, QueryParameter(ge=-(2**53), le=2**53)] = None,
         since: Text = None,
         until: Text = None,
     ) -> ReceiptsOut:
@@ -196,25 +192,25 @@ class Receipts(Controller):
         return ReceiptsOut(found, after)
 
     @get("/{receipt_id:str}", opt={"scope": "receipts:read"}, sync_to_thread=True, summary="One receipt, all of it")
-    def one(self, receipt_id: str, request: Ask, cloud: Context) -> ReceiptOut:
+    def one(self, receipt_id: FromPath[str], request: Ask, cloud: Cloud) -> ReceiptOut:
         return self._find(receipt_id, request, cloud)
 
     @get("/{receipt_id:str}/text", opt={"scope": "receipts:read"}, media_type="text/plain", sync_to_thread=True)
-    def text(self, receipt_id: str, request: Ask, cloud: Context) -> str:
+    def text(self, receipt_id: FromPath[str], request: Ask, cloud: Cloud) -> str:
         return str(self._find(receipt_id, request, cloud).text)
 
     @get("/{receipt_id:str}/html", opt={"scope": "receipts:read"}, media_type="text/html", sync_to_thread=True)
-    def html(self, receipt_id: str, request: Ask, cloud: Context) -> str:
+    def html(self, receipt_id: FromPath[str], request: Ask, cloud: Cloud) -> str:
         found = self._find(receipt_id, request, cloud)
         return html_of(self._raw(receipt_id, request, cloud), str(found.text))
 
     @get("/{receipt_id:str}/png", opt={"scope": "receipts:read"}, media_type="image/png", sync_to_thread=True)
-    def png(self, receipt_id: str, request: Ask, cloud: Context) -> Response[bytes]:
+    def png(self, receipt_id: FromPath[str], request: Ask, cloud: Cloud) -> Response[bytes]:
         found = self._find(receipt_id, request, cloud)
         return Response(png_of(self._raw(receipt_id, request, cloud), str(found.text)), media_type="image/png")
 
     @get("/{receipt_id:str}/raw", opt={"scope": "receipts:read"}, sync_to_thread=True)
-    def raw(self, receipt_id: str, request: Ask, cloud: Context) -> Response[bytes]:
+    def raw(self, receipt_id: FromPath[str], request: Ask, cloud: Cloud) -> Response[bytes]:
         """The bytes that the POS printed, card numbers masked. 404 where they stay on the box."""
         self._find(receipt_id, request, cloud)
         data = self._raw(receipt_id, request, cloud)
@@ -222,14 +218,14 @@ class Receipts(Controller):
             raise not_found()
         return Response(data, media_type="application/octet-stream")
 
-    def _find(self, receipt_id: str, request: Ask, cloud: Context) -> ReceiptOut:
+    def _find(self, receipt_id: str, request: Ask, cloud: Cloud) -> ReceiptOut:
         with cloud.store.read() as connection:
             found = views.receipt(connection, who_of(request).merchant, receipt_id)
         if found is None:
             raise not_found()
         return found
 
-    def _raw(self, receipt_id: str, request: Ask, cloud: Context) -> bytes | None:
+    def _raw(self, receipt_id: str, request: Ask, cloud: Cloud) -> bytes | None:
         with cloud.store.read() as connection:
             return views.raw(connection, who_of(request).merchant, receipt_id)
 
@@ -239,12 +235,12 @@ class Boxes(Controller):
     tags = ("boxes",)
 
     @get("/", opt={"scope": "boxes:read"}, sync_to_thread=True, summary="Boxes and their printers")
-    def list(self, request: Ask, cloud: Context) -> BoxesOut:
+    def list(self, request: Ask, cloud: Cloud) -> BoxesOut:
         with cloud.store.read() as connection:
             return BoxesOut(views.box_list(connection, who_of(request).merchant))
 
     @get("/{box_id:str}", opt={"scope": "boxes:read"}, sync_to_thread=True)
-    def one(self, box_id: str, request: Ask, cloud: Context) -> BoxOut:
+    def one(self, box_id: FromPath[str], request: Ask, cloud: Cloud) -> BoxOut:
         with cloud.store.read() as connection:
             found = views.box_list(connection, who_of(request).merchant, box_id)
         if not found:
@@ -257,7 +253,7 @@ class Channels(Controller):
     tags = ("orders",)
 
     @put("/{channel:str}", opt={"scope": "orders:write"}, sync_to_thread=True)
-    def set(self, channel: str, data: ChannelIn, request: Ask, cloud: Context) -> ChannelIn:
+    def set(self, channel: FromPath[str], data: JSONBody[ChannelIn], request: Ask, cloud: Cloud) -> ChannelIn:
         """Whether takeaway and delivery orders of a channel are accepted without a person."""
         if not channel.isascii() or not channel.replace("-", "").replace("_", "").isalnum() or len(channel) > 32:
             raise not_found()
@@ -270,8 +266,8 @@ class Channels(Controller):
 @get("/events", opt={"scope": "events:read"}, sync_to_thread=True, tags=["events"], summary="What happened since")
 def event_list(
     request: Ask,
-    cloud: Context,
-    after: Annotated[int, Parameter(ge=0, le=2**62, default=0, required=False)] = 0,
+    cloud: Cloud,
+    after: Annotated[int, QueryParameter(ge=0, le=2**62)] = 0,
     limit: Limit = 50,
 ) -> EventsOut:
     """In order, each once: what a webhook missed can be pulled here."""

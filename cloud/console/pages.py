@@ -11,15 +11,14 @@ import json
 import time
 from collections.abc import AsyncGenerator
 from importlib.resources import files
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import anyio.to_thread
 import jinja2
 from litestar import Request, Response, get, post
 from litestar.datastructures import Cookie
-from litestar.enums import RequestEncodingType
-from litestar.params import Body
+from litestar.params import FromPath, FromQuery, URLEncodedBody
 from litestar.response import Redirect, ServerSentEvent, ServerSentEventMessage
 
 from cloud import audit, auth, events, metrics, orders, views, words
@@ -78,9 +77,7 @@ class Console:
             return self._page(self._pages.get_template("login.html").render(problem="", name=""))
 
         @post("/login", **hidden)
-        async def login(
-            request: Ask, data: Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
-        ) -> Response[str]:
+        async def login(request: Ask, data: URLEncodedBody[dict[str, str]]) -> Response[str]:
             self._from_here(request)
             return await self._log_in(request, str(data.get("name", "")), str(data.get("password", "")))
 
@@ -94,7 +91,7 @@ class Console:
             return answer  # type: ignore[no-any-return]
 
         @get("/live", **hidden)
-        async def live(request: Ask, after: int = 0) -> ServerSentEvent:
+        async def live(request: Ask, after: FromQuery[int] = 0) -> ServerSentEvent:
             who = await self._who(request)
             if who is None:
                 raise Problem(401, "logged-out", "Log in again.")
@@ -102,14 +99,14 @@ class Console:
             return ServerSentEvent(self._news(who, int(last) if last.isdigit() else max(0, after)))
 
         @get("/receipts/{receipt_id:str}", **hidden)
-        async def receipt(receipt_id: str, request: Ask) -> Response[str]:
+        async def receipt(receipt_id: FromPath[str], request: Ask) -> Response[str]:
             who = await self._who(request)
             if who is None:
                 return Redirect("/login", status_code=303)
             return self._page(await anyio.to_thread.run_sync(self._receipt_page, who, receipt_id))
 
         @post("/orders/{order_id:str}/{action:str}", **hidden)
-        async def act(order_id: str, action: str, request: Ask) -> Response[Any]:
+        async def act(order_id: FromPath[str], action: FromPath[str], request: Ask) -> Response[Any]:
             who = await self._acting(request, "orders:write")
             if action not in ("accept", "reject", "cancel", "close"):
                 raise not_found()
@@ -128,7 +125,7 @@ class Console:
             return Response({"ok": True})
 
         @get("/static/{name:str}", sync_to_thread=False, opt={"public": True}, **hidden)
-        def static(name: str, request: Ask) -> Response[bytes]:
+        def static(name: FromPath[str], request: Ask) -> Response[bytes]:
             if name not in self._static:
                 raise not_found()
             data, kind = self._static[name]
