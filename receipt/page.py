@@ -1,0 +1,222 @@
+"""A receipt's lines made ready for the rules: folded, with their phrases, numbers, dates and times. Pure.
+
+Every rule reads a `Page` and nothing else; what one rule found stands in it for the next.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from receipt.dates import DateHit, TimeHit, find_dates, find_times
+from receipt.numbers import SCALE, Num, decimal_sign, measure, scan
+from receipt.words import ENGLISH, LANGUAGES, PAYS, Match, currencies, fold, places, vocabulary, widen
+
+NO_MINOR: Final = frozenset("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split())
+THREE_MINOR: Final = frozenset("BHD IQD JOD KWD LYD OMR TND".split())
+# Printed without decimals, though the currency has them
+_SPARSE: Final = frozenset("IDR TWD HUF COP CLP".split())
+
+_LETTER_SPACED = re.compile(r"(?:(?<=\s)|^)(?:\S ){3,}\S(?=\s|$)")
+_RULE_CHARS: Final = frozenset("-=_*~.+#|· ─━═│┃")
+
+
+class LineLike(Protocol):
+    """What the rules need of a line; `receipt.paper.Line` is one. width, height, bold, kind, code may be missing."""
+
+    @property
+    def text(self) -> str: ...
+
+
+@dataclass(slots=True)
+class Row:
+    """One line."""
+
+    index: int  # in the job's lines
+    text: str
+    folded: str
+    width: int = 1  # magnification across
+    height: int = 1
+    bold: bool = False
+    matches: list[Match] = field(default_factory=list)
+    mask: int = 0  # the concepts of its phrases
+    nums: list[Num] = field(default_factory=list)
+    dates: list[DateHit] = field(default_factory=list)
+    times: list[TimeHit] = field(default_factory=list)
+    letters: int = 0
+    rule: bool = False  # a line of dashes
+    amounts: list[Num] = field(default_factory=list)  # numbers that look like money
+
+    @property
+    def last(self) -> Num | None:
+        """The amount on the right."""
+        return self.amounts[-1] if self.amounts else None
+
+
+class Page:
+    """The lines of one receipt and what all rules want to know of them."""
+
+    def __init__(
+        self, lines: Sequence[LineLike], start: int = 0, country: str | None = None, currency: str | None = None
+    ) -> None:
+        self.rows: list[Row] = []
+        self.codes: list[str] = []
+        self.country_hint, self.currency_hint = country, currency
+        book = vocabulary()
+        for index, line in enumerate(lines, start):
+            kind = getattr(line, "kind", "text")
+            code = getattr(line, "code", None)
+            if code is not None:
+                value = getattr(code, "value", "")
+                if value and value not in self.codes:
+                    self.codes.append(value)
+            if kind != "text":
+                continue
+            text = line.text
+            if not text or text.isspace():
+                continue
+            row = _row(index, text)
+            row.width = getattr(line, "width", 1)
+            row.height = getattr(line, "height", 1)
+            row.bold = getattr(line, "bold", False)
+            row.matches = book.find(row.folded)
+            self.rows.append(row)
+        self.languages = self._speak()
+        meanings = book.meanings(self.languages)
+        for row in self.rows:
+            mask = 0
+            for _, _, phrase in row.matches:
+                mask |= meanings[phrase]
+            row.mask = mask
+        self.meanings = meanings
+        self.sign, self.decimals = decimal_sign(
+            num.raw for row in self.rows for num in row.nums if not num.percent and not num.glued
+        )
+        if currency in NO_MINOR and not any(num.raw[-3:-2] in (".", ",") for row in self.rows for num in row.nums[-1:]):
+            self.decimals = False
+        for row in self.rows:
+            for num in row.nums:
+                measure(num, self.sign, self.decimals)
+        self.countries = self._countries()
+        self.symbols: dict[str, int] = {}
+        self.money_rows()
+
+    def _speak(self) -> int:
+        """The languages (bits) the receipt is written in: English and those that say most of the other words."""
+        book = vocabulary()
+        votes = [0.0] * len(LANGUAGES)
+        for row in self.rows:
+            for _, _, phrase in row.matches:
+                speakers = book.speakers(phrase)
+                weight = min(len(phrase), 10) / speakers.bit_count() ** 2
+                place = 0
+                while speakers:
+                    if speakers & 1:
+                        votes[place] += weight
+                    speakers >>= 1
+                    place += 1
+        self.votes = votes
+        best = max(votes[1:], default=0.0)
+        languages = 0
+        if best < votes[0] * 0.2:
+            best = 0.0
+        for place, vote in enumerate(votes):
+            if place and vote >= best * 0.6 and vote > 3:
+                languages |= 1 << place
+        return languages | ENGLISH
+
+    @property
+    def language(self) -> str:
+        """The language that says most."""
+        return LANGUAGES[max(range(len(LANGUAGES)), key=lambda place: self.votes[place])]
+
+    def _countries(self) -> dict[str, float]:
+        book = places()
+        votes: dict[str, float] = {}
+        if self.country_hint:
+            votes[self.country_hint] = 20.0
+        seen: set[str] = set()
+        for row in self.rows:
+            if not row.letters:
+                continue
+            for _, _, phrase in book.find(row.folded):
+                if phrase in seen:
+                    continue
+                seen.add(phrase)
+                countries = book.countries[phrase]
+                for country in countries:
+                    votes[country] = votes.get(country, 0.0) + (1.0 if len(phrase) > 3 else 0.4) / len(countries)
+        return votes
+
+    @property
+    def country(self) -> str | None:
+        """The country with the most evidence, if any."""
+        if not self.countries:
+            return None
+        best = max(self.countries.items(), key=lambda pair: pair[1])
+        return best[0] if best[1] >= 1 else None
+
+    def money_rows(self) -> None:
+        """Mark the numbers that look like money."""
+        decimals = self.decimals
+        known = currencies()
+        for row in self.rows:
+            amounts = []
+            for num in row.nums:
+                if num.symbol:
+                    self.symbols[num.symbol] = self.symbols.get(num.symbol, 0) + 1
+                if num.percent or (num.glued and not num.symbol):
+                    continue
+                if num.places == 2 or num.symbol:
+                    amounts.append(num)
+                elif decimals:
+                    if num.places and num.places != 3 and not num.raw.isdigit():
+                        amounts.append(num)
+                elif len(num.raw) <= 12 and num.value < 10**8 * SCALE and (num.places == 0):
+                    if not (num.raw.isdigit() and (len(num.raw) > 7 or (num.raw[0] == "0" and len(num.raw) > 1))):
+                        amounts.append(num)
+            row.amounts = amounts
+        del known
+
+    def minor(self, value: int, currency: str | None) -> int:
+        """Ten-thousandths as minor units."""
+        unit = 1 if currency in NO_MINOR else 1000 if currency in THREE_MINOR else 100
+        product = value * unit
+        return (product + SCALE // 2) // SCALE if product >= 0 else -((-product + SCALE // 2) // SCALE)
+
+    def has_pay(self, row: Row) -> bool:
+        return bool(row.mask & PAYS)
+
+
+def _join_letters(match: re.Match[str]) -> str:
+    text = match.group()
+    return text[::2] if all(char == " " for char in text[1::2]) else text
+
+
+def _row(index: int, text: str) -> Row:
+    text = widen(text) if not text.isascii() else text
+    if " " in text and len(text) > 7 and text.count(" ") * 2 >= len(text.strip()) - 1:
+        spread = _LETTER_SPACED.sub(_join_letters, text)
+        text = spread
+    folded = fold(text)
+    row = Row(index, text, folded)
+    letters = digits = 0
+    for char in folded:
+        if char.isalpha():
+            letters += 1
+        elif "0" <= char <= "9":
+            digits += 1
+    row.letters = letters
+    if not letters and not digits:
+        row.rule = True
+        return row
+    if digits:
+        if digits > 3:
+            row.dates = find_dates(folded)
+        if digits > 2:
+            row.times = find_times(folded)
+        spans = [(hit.start, hit.end) for hit in row.dates] + [(hit.start, hit.end) for hit in row.times if hit.clear]
+        row.nums = scan(folded, spans)
+    return row

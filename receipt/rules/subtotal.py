@@ -1,0 +1,29 @@
+"""subtotal: the sum before tax, service and rounding, where a line says so."""
+
+from __future__ import annotations
+
+from receipt.ledger import Ledger
+from receipt.rules.total import Choice, close
+
+
+def read(ledger: Ledger, total: int | None, items_sum: int | None) -> Choice | None:
+    best: tuple[float, Choice] | None = None
+    extras = [entry.value for entry in ledger.of("tax", "service", "tip", "rounding", "discount") if entry.value]
+    for entry in ledger.of("subtotal"):
+        score = 2.0 * entry.sure
+        if total is not None:
+            if any(close(total, entry.value + extra) or close(total, entry.value - extra) for extra in extras):
+                score += 1.0
+            if entry.value > total + 1:
+                score -= 0.3
+        if items_sum is not None and close(items_sum, entry.value):
+            score += 0.8
+        if entry.words > 8:
+            score -= 0.5
+        if entry.num.places == 0 and ledger.page.decimals and not entry.num.symbol:
+            score -= 1.5
+        row = ledger.page.rows[entry.row]
+        confidence = 0.65 + min(max(score - 1.5, 0), 1.5) * 0.21
+        if best is None or score > best[0] + 0.01:
+            best = (score, Choice(entry.value, row.index, min(confidence, 0.97), "label", entry))
+    return best[1] if best else None

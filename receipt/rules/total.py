@@ -1,0 +1,91 @@
+"""total: what was to be paid. Labels name candidates; tenders, change, subtotal and tax are witnesses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from receipt import words as w
+from receipt.ledger import Entry, Ledger
+
+NEAR = 250  # ten-thousandths: amounts that differ by a rounded cent or two are the same
+
+
+@dataclass(slots=True)
+class Choice:
+    """An amount for a field, where it stands, how surely."""
+
+    value: int
+    line: int
+    confidence: float
+    rule: str
+    entry: Entry | None = None
+
+
+def close(a: int, b: int, near: int = NEAR) -> bool:
+    return -near <= a - b <= near
+
+
+def read(ledger: Ledger, items_sum: int | None) -> Choice | None:
+    rows = ledger.page.rows
+    found = [entry for entry in ledger.of("total") if entry.value >= 0 or not ledger.of("tender")]
+    weak = ledger.of("weak")
+    tenders = [entry.value for entry in ledger.of("tender")]
+    changes = [entry.value for entry in ledger.of("change")]
+    paid = {tender - abs(change) for tender in tenders for change in changes} | set(tenders)
+    subtotals = [entry.value for entry in ledger.of("subtotal")]
+    taxes = [entry.value for entry in ledger.of("tax")]
+    roundings = [entry.value for entry in ledger.of("rounding")]
+    extras = [entry.value for entry in ledger.of("service", "tip", "discount")]
+    best: tuple[float, Choice] | None = None
+    counts: dict[int, int] = {}
+    for entry in ledger.entries:
+        counts[entry.value] = counts.get(entry.value, 0) + 1
+    for entry in found + weak:
+        score = 2.0 if entry.role == "total" else 0.3
+        score *= entry.sure
+        row = rows[entry.row]
+        if row.height > 1 or row.width > 1:
+            score += 0.6
+        elif row.bold:
+            score += 0.2
+        if entry.words > 8:
+            score -= min(1.5, entry.words * 0.06)
+        if any(close(entry.value, value) for value in paid):
+            score += 1.5
+        if any(close(entry.value, sub + tax) for sub in subtotals for tax in taxes if tax):
+            score += 1.0
+        elif any(close(entry.value, sub + extra) for sub in subtotals for extra in extras):
+            score += 0.6
+        elif any(close(entry.value, sub) for sub in subtotals):
+            score += 0.2
+        if items_sum is not None and close(entry.value, items_sum):
+            score += 0.6
+        if roundings and any(close(entry.value, other.value + r, 10) for other in found for r in roundings if r):
+            score += 1.0
+        score += min(counts.get(entry.value, 0) - 1, 3) * 0.15
+        if entry.num.places == 0 and ledger.page.decimals and not entry.num.symbol:
+            score -= 1.5
+        if entry.value == 0:
+            score -= 1.0
+        if entry.mask & w.TAX and entry.mask & w.INCL:
+            score -= 0.1
+        confidence = 0.6 + min(max(score - 1.5, 0), 2.0) * 0.19
+        choice = Choice(
+            entry.value, row.index, min(confidence, 0.985), "label and witnesses" if score > 2.5 else "label", entry
+        )
+        if best is None or score > best[0]:
+            best = (score, choice)
+    if best is not None:
+        return best[1]
+    for value in paid:
+        if tenders and changes and value not in tenders and value > 0:
+            return Choice(value, rows[ledger.of("tender")[0].row].index, 0.6, "tender less change")
+    if tenders:
+        entry = ledger.of("tender")[-1]
+        return Choice(entry.value, rows[entry.row].index, 0.6, "tender", entry)
+    if subtotals:
+        entry = ledger.of("subtotal")[-1]
+        return Choice(entry.value + sum(taxes[:1]), rows[entry.row].index, 0.5, "subtotal", entry)
+    if items_sum is not None:
+        return Choice(items_sum, 0, 0.4, "items")
+    return None
