@@ -1,0 +1,204 @@
+"""The order's path, with a real relay, broker and printer on TCP: stored, printed once, and truthfully reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.agent.rig import Rig, receipt
+from wire import messages
+from wire.messages import CancelOrder, GoOrder, OrderContent, OrderItem, OrderState, PrintOrder, Proof
+
+Bench = Callable[..., Rig]
+
+
+def order(number: str = "o-1", **fields: Any) -> PrintOrder:
+    content = OrderContent(f"#{number}", "dine_in", [OrderItem("Flat white", 2, 340)], table="12")
+    return messages.new(PrintOrder, **{"order": number, "content": content} | fields)
+
+
+def head(number: str) -> bytes:
+    return f"##{number}".encode()
+
+
+def test_an_order_is_printed_and_proven(box: Rig) -> None:
+    box.cloud.order(order())
+    box.printer.wait(head("o-1"))
+    report = box.cloud.wait_state("o-1", "printed")
+    assert report.proof in (Proof.L1, Proof.L2) and report.copy == 0 and report.clock is not None
+    assert box.cloud.states("o-1") == ["received", "printing", "printed"]
+    assert b"TABLE 12" in box.printer.paper
+    box.wait_empty()
+
+
+@pytest.mark.covers("F34", "A22")
+def test_an_order_that_comes_again_prints_once(box: Rig) -> None:
+    first = order()
+    box.cloud.order(first)
+    box.cloud.wait_state("o-1", "printed")
+    for _ in range(3):
+        box.cloud.order(order())  # a new message of the same order
+        box.cloud.order(first)
+    count = len(box.cloud.reports)
+    box.cloud.wait(lambda: len(box.cloud.reports) >= count + 6, "each time it is told what became of it")
+    assert {r.state for r in box.cloud.reports[count:]} == {OrderState.PRINTED}
+    assert box.printer.paper.count(head("o-1")) == 1
+
+
+def test_parts_and_copies_are_slips_of_their_own(box: Rig) -> None:
+    box.cloud.order(order(part="kitchen", copies=2))
+    box.cloud.order(order(part="kitchen", copy_number=2, copies=2))
+    box.cloud.order(order(part="bar"))
+    box.printer.wait(head("o-1"), 3)
+    box.cloud.wait(lambda: sum(r.state is OrderState.PRINTED for r in box.cloud.reports) == 3, "three printed")
+    assert b"Kitchen 1/2" in box.printer.paper and b"Kitchen 2/2" in box.printer.paper
+
+
+@pytest.mark.covers("F47")
+def test_a_printer_that_only_swallows_makes_it_unconfirmed(box: Rig) -> None:
+    box.printer.answers = False
+    box.cloud.order(order())
+    report = box.cloud.wait_state("o-1", "unconfirmed", within=40)
+    assert report.reason and box.printer.paper.count(head("o-1")) == 1
+    assert not any(r.state is OrderState.PRINTED for r in box.cloud.reports)
+    box.cloud.wait(
+        lambda: any("unconfirmed:o-1" in a for a in box.cloud.statuses[-1].alerts), "the alert is in the status"
+    )
+
+
+def test_the_policy_copy_prints_one_marked_copy(bench: Bench) -> None:
+    box = bench(orders={"unconfirmed": "copy"}).start("relay", "agent").online()
+    box.printer.answers = False
+    box.cloud.order(order())
+    box.printer.wait(b"** COPY 1 **", 2, within=40)
+    box.cloud.wait(lambda: any(r.copy == 1 for r in box.cloud.reports), "told as a copy", within=40)
+    assert box.printer.paper.count(head("o-1")) == 2
+
+
+def test_a_reprint_by_the_cloud_is_marked(box: Rig) -> None:
+    box.cloud.order(order())
+    box.cloud.wait_state("o-1", "printed")
+    box.cloud.order(order(attempt=2))
+    box.printer.wait(b"** COPY 1 **")
+    box.cloud.wait(
+        lambda: any(r.attempt == 2 and r.state is OrderState.PRINTED for r in box.cloud.reports), "printed again"
+    )
+
+
+@pytest.mark.covers("F51")
+def test_a_slip_never_stands_inside_a_pos_job(box: Rig) -> None:
+    half, rest = receipt(1)[:30], receipt(1)[30:]
+    box.print(half)
+    box.printer.wait(half)
+    box.cloud.order(order())
+    box.cloud.wait(lambda: box.cloud.reports, "received")
+    box.print(rest)
+    paper = box.printer.wait(head("o-1"))
+    assert paper.index(b"\x1dVB\x00") < paper.index(head("o-1"))
+
+
+def test_cancelled_before_it_came_it_is_not_printed(box: Rig) -> None:
+    box.cloud.say("orders", messages.new(CancelOrder, order="o-1", reason="customer"))
+    box.cloud.order(order())
+    report = box.cloud.wait_state("o-1", "cancelled")
+    assert report.reason == "customer" and head("o-1") not in box.printer.paper
+
+
+def test_cancelled_after_printing_the_kitchen_is_told_to_stop(box: Rig) -> None:
+    box.cloud.order(order())
+    box.cloud.wait_state("o-1", "printed")
+    box.cloud.say("orders", messages.new(CancelOrder, order="o-1", reason="sold out"))
+    box.printer.wait(b"** STOP PREPARING **"[:18])
+    box.printer.wait(head("o-1"), 2)
+    assert box.cloud.states("o-1")[-1] == "printed"
+
+
+def test_cancelled_while_it_waits_it_is_withdrawn(box: Rig) -> None:
+    half, rest = receipt(1)[:30], receipt(1)[30:]
+    box.print(half)  # the till holds the printer
+    box.printer.wait(half)
+    box.cloud.order(order())
+    box.wait_log("agent", "state=received")
+    box.cloud.say("orders", messages.new(CancelOrder, order="o-1", reason="customer"))
+    box.cloud.wait_state("o-1", "cancelled")
+    box.print(rest)
+    box.cloud.order(order("o-2"))
+    box.printer.wait(head("o-2"))
+    assert head("o-1") not in box.printer.paper
+
+
+@pytest.mark.covers("F5")
+def test_an_agent_killed_while_an_order_waits_prints_it_once(box: Rig) -> None:
+    half, rest = receipt(1)[:30], receipt(1)[30:]
+    box.print(half)
+    box.printer.wait(half)
+    box.cloud.order(order())
+    box.cloud.wait_state("o-1", "received")
+    box.kill("agent")
+    box.print(rest)
+    box.start("agent")
+    box.cloud.wait_state("o-1", "printed")
+    assert box.printer.paper.count(head("o-1")) == 1
+
+
+@pytest.mark.covers("F5", "F18")
+def test_a_lost_agent_db_prints_nothing_twice(box: Rig) -> None:
+    first = order()
+    box.cloud.order(first)
+    box.cloud.wait_state("o-1", "printed")
+    box.kill("agent")
+    for path in (box.folder / "box").glob("agent.db*"):
+        path.unlink()
+    box.start("agent")
+    count = len(box.cloud.reports)
+    box.cloud.order(first)
+    box.cloud.wait(lambda: any(r.state is OrderState.PRINTED for r in box.cloud.reports[count:]), "told as printed")
+    box.cloud.order(order("o-2"))
+    box.printer.wait(head("o-2"))
+    assert box.printer.paper.count(head("o-1")) == 1
+
+
+@pytest.mark.covers("F1")
+def test_orders_under_kills_of_the_agent_print_once_each(box: Rig) -> None:
+    for n in range(8):
+        box.cloud.order(order(f"k-{n}"))
+        if n % 2:
+            box.kill("agent")
+            box.start("agent")
+    for n in range(8):
+        box.cloud.wait_state(f"k-{n}", "printed", within=60)
+    assert [box.printer.paper.count(head(f"k-{n}")) for n in range(8)] == [1] * 8
+
+
+def test_an_order_too_old_waits_for_a_go(bench: Bench) -> None:
+    box = bench().start("relay", "agent").online()
+    box.cloud.order(order(max_age_s=0))
+    report = box.cloud.wait_state("o-1", "expired")
+    assert "go" in report.reason and head("o-1") not in box.printer.paper
+    box.cloud.wait(lambda: any("held:o-1" in a for a in box.cloud.statuses[-1].alerts), "an alert shows it")
+    box.cloud.say("orders", messages.new(GoOrder, order="o-1", go=False))
+    box.cloud.wait_state("o-1", "cancelled")
+
+
+def test_a_bad_message_is_set_aside_and_blocks_nothing(box: Rig) -> None:
+    box.cloud.say_raw("orders", b"\x07 nonsense")
+    box.cloud.say_raw("orders", b"")
+    box.cloud.order(order())
+    box.cloud.wait_state("o-1", "printed")
+    assert len(box.query("agent.db", "SELECT problem FROM aside")) >= 1
+
+
+def test_a_command_is_done_once_and_answered(box: Rig) -> None:
+    command = messages.new(messages.Command, name="acknowledge", args={})
+    box.cloud.say("commands", command)
+    box.cloud.say("commands", command)
+    box.cloud.say("commands", messages.new(messages.Command, name="fly", args={}))
+
+    def results() -> list[messages.Result]:
+        return [m for m in box.cloud.others if isinstance(m, messages.Result)]
+
+    box.cloud.wait(lambda: len(results()) >= 2, "two results")
+    assert [(r.command == command.id, r.ok) for r in results()] == [(True, True), (False, False)]
+    assert "knows no command" in results()[1].text

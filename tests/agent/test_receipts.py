@@ -1,0 +1,195 @@
+"""The receipt's path, with a real relay, broker and disk: captured, masked, read, carried, acknowledged, released."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable
+
+import pytest
+
+from tests.agent.rig import Rig, number_in, receipt
+from wire import messages
+from wire.messages import Ack, Acks, Want
+
+Bench = Callable[..., Rig]
+
+
+def test_a_receipt_arrives_masked_and_read_and_is_released(box: Rig) -> None:
+    raw = receipt(1)
+    box.print(raw)
+    box.printer.wait(b"R00000001")
+    (key,) = box.cloud.wait_jobs(1)
+    job, got = box.cloud.jobs[key], box.cloud.raws[key]
+    assert got is not None and len(got) == len(raw) == job.size
+    assert job.sha256 == hashlib.sha256(got).digest()
+    assert b"4111 1111 1111" not in got and got.replace(b"*", b"").count(b"HARBOUR COFFEE") == 1
+    reading = messages.unpack_reading(job.reading)
+    assert reading is not None and "HARBOUR COFFEE" in [line.strip() for line in reading.lines]
+    assert not any("4111 1111 1111" in line for line in reading.lines)
+    box.wait_released(1)
+    box.wait_empty()
+
+
+@pytest.mark.covers("F40")
+def test_nothing_is_released_before_the_cloud_acknowledges(box: Rig) -> None:
+    box.cloud.ack = False
+    box.print(receipt(1), receipt(2))
+    box.cloud.wait_jobs(2)
+    assert box.query("capture.db", "SELECT count(*) FROM jobs WHERE acked_ran IS NOT NULL") == [(0,)]
+    assert len(box.query("agent.db", "SELECT id FROM outbox")) == 2
+    box.cloud.ack_all()
+    box.wait_released(2)
+
+
+@pytest.mark.covers("F40")
+def test_an_ack_with_another_hash_or_epoch_or_of_the_future_frees_nothing(box: Rig) -> None:
+    box.cloud.ack = False
+    box.print(receipt(1))
+    ((epoch, seq),) = box.cloud.wait_jobs(1)
+    sha256 = box.cloud.jobs[(epoch, seq)].sha256
+    forged = [
+        Ack(epoch, seq, b"\0" * 32, "stored"),
+        Ack("other", seq, sha256, "stored"),
+        Ack(epoch, 99, sha256, "stored"),
+    ]
+    box.cloud.say("acks", messages.new(Acks, acks=forged))
+    box.cloud.say("acks", messages.new(Acks, acks=forged, ids=["no-such-id"]))
+    box.cloud.say_raw("acks", b"\x01garbage")
+    box.wait_log("agent", "set aside")
+    assert box.query("capture.db", "SELECT count(*) FROM jobs WHERE acked_ran IS NOT NULL") == [(0,)]
+    box.cloud.ack_all()
+    box.wait_released(1)
+
+
+@pytest.mark.covers("F26", "F31")
+def test_what_was_printed_while_the_broker_was_away_arrives_later(box: Rig) -> None:
+    box.kill("broker")
+    box.print(*[receipt(n) for n in range(1, 41)])
+    box.printer.wait(b"\x1dVB\x00", 40)
+    box.start("broker")
+    keys = box.cloud.wait_jobs(40, within=40)
+    assert sorted(number_in(box.cloud.raws[key] or b"") for key in keys) == list(range(1, 41))
+    box.wait_released(40)
+
+
+@pytest.mark.covers("F5", "F34")
+def test_an_agent_killed_at_any_moment_loses_and_doubles_nothing(bench: Bench) -> None:
+    box = bench().start("relay", "agent")
+    rng = random.Random(7)
+    total = 0
+    for _ in range(6):
+        for _ in range(5):
+            total += 1
+            box.print(receipt(total))
+        box.printer.wait(b"\x1dVB\x00", total)
+        box.cloud.ack = rng.random() < 0.7
+        pause = rng.random() * 0.4
+        try:
+            box.cloud.wait(lambda: False, "a moment passes", within=pause)
+        except TimeoutError:
+            pass
+        box.kill("agent")
+        box.start("agent")
+    box.cloud.ack = True
+    keys = box.cloud.wait_jobs(total, within=60)
+    box.cloud.ack_all()
+    box.wait_released(total, within=60)
+    assert [seq for _, seq in keys] == list(range(1, total + 1)), "each job under its own seq, none twice"
+    assert sorted(number_in(box.cloud.raws[key] or b"") for key in keys) == list(range(1, total + 1))
+
+
+@pytest.mark.covers("F5")
+def test_a_relay_that_restarts_is_found_again(box: Rig) -> None:
+    box.print(receipt(1))
+    box.cloud.wait_jobs(1)
+    box.kill("relay")
+    box.hang_up()
+    box.start("relay")
+    box.print(receipt(2))
+    keys = box.cloud.wait_jobs(2)
+    assert sorted(number_in(box.cloud.raws[key] or b"") for key in keys) == [1, 2]
+    box.wait_released(2)
+
+
+@pytest.mark.covers("F18")
+def test_a_lost_agent_db_is_made_again_from_the_relay(box: Rig) -> None:
+    box.cloud.ack = False
+    box.print(receipt(1), receipt(2))
+    box.cloud.wait_jobs(2)
+    box.kill("agent")
+    for path in (box.folder / "box").glob("agent.db*"):
+        path.unlink()
+    box.start("agent")
+    box.cloud.wait(lambda: all(n >= 2 for n in box.cloud.times.values()), "both came again")
+    box.cloud.ack_all()
+    box.wait_released(2)
+    box.wait_empty()
+
+
+@pytest.mark.covers("F41")
+def test_a_cloud_that_was_restored_gets_acknowledged_jobs_again(bench: Bench) -> None:
+    box = bench(capture={"keep_days": 7}).start("relay", "agent")
+    box.print(receipt(1), receipt(2), receipt(3))
+    keys = box.cloud.wait_jobs(3)
+    box.wait_released(3)
+    box.wait_empty()
+    box.cloud.jobs.clear()
+    box.cloud.say("acks", messages.new(Acks, want=[Want(keys[0][0], 1, 3), Want("no-such-epoch", 1, 5)]))
+    assert box.cloud.wait_jobs(3) == keys
+    box.wait_empty()
+
+
+@pytest.mark.covers("F37")
+def test_a_large_job_travels_in_parts_and_blocks_no_small_one(box: Rig) -> None:
+    rng = random.Random(1)
+    raster = b"\x1b@\x1dv0\x00" + (72).to_bytes(2, "little") + (9000).to_bytes(2, "little") + rng.randbytes(72 * 9000)
+    box.print(raster + b"\x1dVB\x00", *[receipt(n) for n in range(1, 6)])
+    keys = box.cloud.wait_jobs(6, within=40)
+    assert box.cloud.raws[keys[0]] == raster + b"\x1dVB\x00"
+    assert box.cloud.order_of_arrival[0] != keys[0], "small ones passed the large one"
+    box.wait_released(6)
+
+
+def test_with_send_reading_the_raw_job_stays_on_the_box(bench: Bench) -> None:
+    box = bench(capture={"send": "reading"}).start("relay", "agent")
+    box.print(receipt(1))
+    (key,) = box.cloud.wait_jobs(1)
+    assert box.cloud.raws[key] is None and messages.unpack_reading(box.cloud.jobs[key].reading) is not None
+    box.wait_released(1)
+
+
+def test_a_picture_stays_on_the_box_where_the_shop_says_so(bench: Bench) -> None:
+    box = bench(capture={"send_raster": False}).start("relay", "agent")
+    picture = b"\x1b@\x1dv0\x00\x02\x00\x10\x00" + b"\xaa" * 32 + b"\x1dVB\x00"
+    box.print(picture, receipt(1))
+    first, second = box.cloud.wait_jobs(2)
+    assert box.cloud.raws[first] is None and box.cloud.raws[second] is not None
+
+
+def test_the_cloud_is_told_how_the_box_is(box: Rig) -> None:
+    box.print(receipt(1))
+    box.cloud.wait_jobs(1)
+    status = box.cloud.wait(
+        lambda: next((s for s in reversed(box.cloud.statuses) if s.last_seq == 1), None), "last_seq 1"
+    )
+    assert status.online and status.epoch == box.cloud.order_of_arrival[0][0]
+    assert [p.name for p in status.printers] == ["main"] and status.printers[0].connected
+    assert status.clock is not None and status.disk_free
+    box.kill("agent")
+    box.cloud.wait(lambda: not box.cloud.statuses[-1].online, "the will says that it is gone", within=40)
+
+
+def test_a_clean_end_says_offline(box: Rig) -> None:
+    box.cloud.wait(lambda: box.cloud.statuses, "a status")
+    box.running["agent"].terminate()
+    assert box.running["agent"].wait(10) == 0
+    box.cloud.wait(lambda: not box.cloud.statuses[-1].online, "it says that it goes")
+
+
+def test_no_card_number_and_no_receipt_is_in_the_logs(box: Rig) -> None:
+    box.print(receipt(1))
+    box.cloud.wait_jobs(1)
+    box.wait_released(1)
+    for name in ("agent", "relay"):
+        assert "4111" not in box.log(name) and "HARBOUR" not in box.log(name)
