@@ -16,6 +16,7 @@ from relay.loop import Loop, Timer
 from relay.store import Key, Recording, Store
 
 SAVE_S, SAVE_BYTES = 0.25, 64 * 1024
+BURST_S, BURST_BYTES = 0.02, 512 * 1024  # 64 KiB come again this soon: so many are saved together
 STALLED_S = 10.0  # a cut whose last byte does not come
 TAIL_S = 0.15  # a pulse or feed this soon after the cut still belongs to the job
 ASKS, STATE, INIT = 1, 2, 4  # what of a command the print path has to know, beside cuts
@@ -108,6 +109,7 @@ class Capture:
         self._settling: list[Recording] = []
         self._gate_queue: list[Gate | None] = []
         self._saved = 0
+        self._saved_at = 0.0
         self._saving = False
         self._save_timer: Timer | None = None
         self._quiet_timer: Timer | None = None
@@ -369,7 +371,9 @@ class Capture:
         recording = self._recording
         if self._saving or recording is None or not self.jobs.open or recording.handed == self._saved:
             return
-        self._saving, self._saved = True, recording.handed
+        if self.loop.now - self._saved_at < BURST_S and recording.handed - self._saved < BURST_BYTES:
+            return
+        self._saving, self._saved, self._saved_at = True, recording.handed, self.loop.now
         self.journal.save(recording, self._save_done)
 
     def _save_done(self, nothing: None) -> None:

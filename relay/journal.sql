@@ -51,7 +51,7 @@ CREATE TABLE open_jobs (
     trust      TEXT NOT NULL
 );
 
--- 64 KiB each but the last. id = capture * 128 + number.
+-- Not less than 64 KiB each, but the last. id = capture * 128 + number.
 CREATE TABLE pieces (
     id  INTEGER PRIMARY KEY,
     raw BLOB NOT NULL

@@ -39,7 +39,7 @@ class Recording:
         self.started = (mono_ms(), wall_ms())
         self.inbox: deque[bytes] = deque()
         self.handed = 0  # bytes that the loop has appended so far
-        self.buffer = bytearray()  # from the first piece on that is not full, or not yet committed
+        self.buffer: list[bytes] = []  # pieces from the first one on that is not full, or not yet committed
         self.full = 0  # pieces that are full and committed
         self.size = 0
         self.hash = hashlib.sha256()
@@ -55,9 +55,19 @@ class Recording:
     def take_in(self) -> None:
         while self.inbox:
             data = self.inbox.popleft()
-            self.buffer += data
             self.hash.update(data)
             self.size += len(data)
+            if self.buffer and len(self.buffer[-1]) < PIECE:
+                small = [self.buffer.pop(), data]
+                size = len(small[0]) + len(data)
+                while self.inbox and size < PIECE:
+                    data = self.inbox.popleft()
+                    self.hash.update(data)
+                    self.size += len(data)
+                    size += len(data)
+                    small.append(data)
+                data = b"".join(small)
+            self.buffer.append(data)
 
 
 class Store:
@@ -181,18 +191,18 @@ class Store:
 
     def _write_pieces(self, recording: Recording) -> None:
         base = recording.capture * PER_CAPTURE + recording.full
-        view = memoryview(recording.buffer)
         self.db.executemany(
             "INSERT OR REPLACE INTO pieces (id, raw) VALUES (?, ?)",
-            [(base + n, bytes(view[at : at + PIECE])) for n, at in enumerate(range(0, len(view), PIECE))],
+            [(base + n, piece) for n, piece in enumerate(recording.buffer)],
         )
-        view.release()
 
     def settle_pieces(self, recording: Recording) -> None:
         """The transaction is committed: full pieces need not be held any longer."""
-        full = len(recording.buffer) // PIECE
+        full = len(recording.buffer)
+        if full and len(recording.buffer[-1]) < PIECE:
+            full -= 1
         if full:
-            del recording.buffer[: full * PIECE]
+            del recording.buffer[:full]
             recording.full += full
 
     def save(self, recording: Recording) -> None:

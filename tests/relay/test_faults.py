@@ -1,0 +1,378 @@
+"""What goes wrong around the relay: the printer vanishes, the disk fails, the process is killed. Paper first, always."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.relay.conftest import Box, until
+from tests.relay.test_passing import RECEIPT
+from tests.simulators.printer import SimulatedPrinter
+
+
+def records(first: int, count: int) -> bytes:
+    return b"".join(
+        b"<%08d>....................................................\n" % n for n in range(first, first + count)
+    )
+
+
+@pytest.mark.covers("F46", "F55")
+@pytest.mark.parametrize("reset", [True, False])
+def test_a_link_that_breaks_in_mid_job_costs_no_byte_and_doubles_none(
+    box: Box, printer: SimulatedPrinter, reset: bool
+) -> None:
+    pos = box.pos()
+    stream = records(0, 3000)
+    pos.send(stream[: 64 * 500])
+    printer.printed(64 * 500)
+    printer.unplug(reset=reset)
+    pos.send(stream[64 * 500 : 64 * 1000])
+    with closing(box.agent()) as agent:
+        until(lambda: not agent.ask("status")["printers"]["main"]["connected"])
+        assert agent.ask("status")["printers"]["main"]["online"] is False
+    printer.plug_in()
+    pos.send(stream[64 * 1000 :])
+    assert printer.printed(len(stream)) == stream
+
+
+@pytest.mark.covers("F55")
+def test_a_pos_is_held_back_and_told_off_line_while_the_printer_is_gone(box: Box, printer: SimulatedPrinter) -> None:
+    pos = box.pos()
+    pos.send(b"\x10\x04\x01")
+    assert pos.read(1) == b"\x16"
+    printer.unplug()
+    with closing(box.agent()) as agent:
+        until(lambda: not agent.ask("status")["printers"]["main"]["connected"])
+    pos.send(b"\x10\x04\x01")
+    assert pos.read(1)[0] & 0x08  # off-line
+    pos.send(RECEIPT)
+    pos.send(b"\x10\x04\x01")
+    assert pos.read(1)[0] & 0x08
+    assert box.counters()["answered_by_relay"] == 2
+    printer.plug_in()
+    assert printer.printed(3 + len(RECEIPT))[3:] == RECEIPT
+
+
+def test_a_pos_may_be_hung_up_on_when_the_printer_is_gone(
+    make_box: Callable[..., Box], printer: SimulatedPrinter
+) -> None:
+    box = make_box(pos={"till": {"when_gone": "hang-up"}})
+    pos = box.pos()
+    pos.send(b"\x10\x04\x01")
+    assert pos.read(1) == b"\x16"
+    printer.unplug()
+    assert pos.is_hung_up()
+    assert box.pos().is_hung_up()
+    printer.plug_in()
+    again = box.pos()
+
+    def printed() -> bool:
+        nonlocal again
+        if again.is_hung_up(0.05):
+            again = box.pos()
+            return False
+        again.send(RECEIPT)
+        return True
+
+    until(printed)
+    printer.wait(lambda: bytes(printer.received).endswith(RECEIPT))
+
+
+def test_settings_of_the_pos_survive_a_power_cycle_of_the_printer(box: Box, printer: SimulatedPrinter) -> None:
+    """State replay (P1): the POS sets its code page and bold once, and for ever."""
+    pos = box.pos()
+    pos.send(b"\x1b@\x1bt\x10\x1bE\x01\x1dL\x0a\x00first\n\x1dV\x00")
+    printer.wait(lambda: printer.cuts == 1)
+    box.jobs(1)
+    printer.power_cycle()
+    with closing(box.agent()) as agent:
+        until(lambda: not agent.ask("status")["printers"]["main"]["connected"])
+    printer.plug_in()
+    pos.send(b"second\n\x1dV\x00")
+    printer.wait(lambda: printer.cuts == 2)
+    assert printer.state_at_cut[1] == printer.state_at_cut[0] and len(printer.state_at_cut[1]) == 3
+    assert box.counters()["state_replays"] == 1
+    assert [raw for _, raw in box.jobs(2)][1] == b"second\n\x1dV\x00"  # the job is what the POS sent
+
+
+# ---------------------------------------------------------------------------------- the process
+
+
+@pytest.mark.covers("F2", "F5")
+def test_a_killed_relay_keeps_what_was_cut_and_what_was_begun(box: Box, printer: SimulatedPrinter) -> None:
+    pos = box.pos()
+    pos.send(RECEIPT)
+    printer.wait(lambda: printer.cuts == 1)
+    pos.send(b"begun, not cut\n")
+    until(lambda: box.sql("SELECT count(*) FROM open_jobs") == [(1,)])
+    box.kill()
+    box.start()
+    jobs = box.jobs(2)
+    assert [(job["boundary"], job["delivered"], raw) for job, raw in jobs] == [
+        ("cut", "all", RECEIPT),
+        ("partial", "part", b"begun, not cut\n"),
+    ]
+    again = box.pos()
+    again.send(RECEIPT)
+    assert box.jobs(3)[2][0]["key"][1] == 3
+
+
+@pytest.mark.covers("F5")
+def test_kills_at_any_moment_lose_nothing_that_was_cut(make_box: Callable[..., Box], printer: SimulatedPrinter) -> None:
+    box = make_box()
+    rng = random.Random(5)
+    number = 0
+    for _ in range(8):
+        pos = box.pos()
+        for _ in range(rng.randint(1, 20)):
+            number += 1
+            try:
+                pos.send(b"\x1b@R%08d\n" % number + b"item 1.00\n" * rng.randint(0, 60) + b"\x1dV\x00")
+            except OSError:
+                break
+        box.kill()
+        pos.close()
+        box.start()
+    paper = b"".join(printer.paper)
+    cut = {n for n in range(1, number + 1) if b"R%08d" % n in paper}
+    kept = b"".join(raw for _, raw in box.jobs(0)) if not cut else b""
+    with closing(box.agent()) as agent:
+        after, more = None, True
+        seqs = []
+        while more:
+            jobs, more = agent.jobs(after=after, limit=50)
+            for job, raw in jobs:
+                kept += raw
+                seqs.append(job["key"][1])
+            after = jobs[-1][0]["key"] if jobs else None
+    assert not [n for n in cut if b"R%08d\n" % n not in kept]
+    assert seqs == list(range(1, len(seqs) + 1))
+
+
+def test_sigterm_ends_it_soon_and_keeps_the_open_job(box: Box, printer: SimulatedPrinter) -> None:
+    pos = box.pos()
+    pos.send(b"open\n")
+    printer.printed(5)
+    assert box.kill(signal.SIGTERM) == 0
+    box.start()
+    assert [raw for _, raw in box.jobs(1)] == [b"open\n"]
+
+
+@pytest.mark.covers("F9")
+def test_a_wrong_configuration_is_refused_with_78(make_box: Callable[..., Box]) -> None:
+    box = make_box(start=False)
+    box.config.write_text(box.config.read_text() + "\nunknown_key = 1\n")
+    box.start(wait=False)
+    assert box.process and box.process.wait(10) == 78
+
+
+# ---------------------------------------------------------------------------------- the disk
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]).returncode:
+        pytest.skip("needs root, to mount a small file system")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.covers("F12", "F13")
+def test_a_full_disk_costs_captures_and_never_paper(
+    make_box: Callable[..., Box], printer: SimulatedPrinter, small_disk: Path
+) -> None:
+    box = make_box(state=small_disk)
+    pos = box.pos()
+    big = b"\x1dv0\x00\x48\x00\xff\x00" + bytes(72 * 255)
+    job = big * 25 + b"\x1dV\x00"  # 460 KB
+    for number in range(1, 16):
+        pos.send(job)
+        printer.wait(lambda number=number: printer.cuts == number)  # type: ignore[misc]
+    with closing(box.agent()) as agent:
+        until(lambda: agent.ask("hello")["last_seq"] == 15)
+        listed, _ = agent.jobs()
+        tombs = [header["tomb"] for header, _ in listed if "tomb" in header]
+        kept = [header for header, _ in listed if "tomb" not in header]
+        assert kept and tombs and {tomb["reason"] for tomb in tombs} == {"disk_full"}
+        lost = [seq for tomb in tombs for seq in range(tomb["first"], tomb["last"] + 1)]
+        assert sorted([job["key"][1] for job in kept] + lost) == list(range(1, 16))
+        assert agent.ask("status")["capture"] == "degraded"
+        # what the cloud has makes room again, by itself
+        epoch = tombs[0]["epoch"]
+        released = agent.ask("release", jobs=[[*job["key"], job["sha256"]] for job in kept] + [[epoch, lost[0], ""]])
+        assert released["released"] == len(kept) + 1
+    assert box.process and box.process.poll() is None
+
+
+@pytest.mark.covers("F12")
+def test_no_folder_for_the_journal_still_prints(
+    make_box: Callable[..., Box], printer: SimulatedPrinter, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    box = make_box(state=tmp_path / "file" / "state", start=False).start(wait=False)
+    pos = box.pos()
+    pos.send(RECEIPT * 3)
+    assert printer.printed(3 * len(RECEIPT)) == RECEIPT * 3
+
+
+@pytest.mark.covers("F17", "F18")
+@pytest.mark.parametrize("ruin", ["garbage", "empty", "header"])
+def test_a_ruined_journal_is_set_aside(make_box: Callable[..., Box], printer: SimulatedPrinter, ruin: str) -> None:
+    box = make_box()
+    pos = box.pos()
+    pos.send(RECEIPT)
+    with closing(box.agent()) as agent:
+        epoch = agent.ask("hello")["epoch"]
+    box.jobs(1)
+    box.kill(signal.SIGTERM)
+    file = box.state / "capture.db"
+    content = file.read_bytes()
+    file.write_bytes({"garbage": os.urandom(9000), "empty": b"", "header": b"x" * 100 + content[100:]}[ruin])
+    box.start()
+    with closing(box.agent()) as agent:
+        assert agent.ask("hello")["epoch"] != epoch
+    box.pos().send(RECEIPT)
+    assert box.jobs(1)[0][1] == RECEIPT
+    if ruin != "empty":
+        assert list(box.state.glob("capture.db.bad-*"))
+
+
+@pytest.mark.covers("F16")
+def test_a_flipped_bit_is_found_and_told(box: Box, printer: SimulatedPrinter) -> None:
+    pos = box.pos()
+    for n in range(3):
+        pos.send(b"\x1b@NUMBER %d MARKER\n\x1dV\x00" % n)
+    box.jobs(3)
+    box.kill(signal.SIGTERM)
+    file = box.state / "capture.db"
+    content = bytearray(file.read_bytes())
+    at = content.find(b"NUMBER 1 MARKER")
+    content[at] ^= 0x20
+    file.write_bytes(bytes(content))
+    box.start()
+    with closing(box.agent()) as agent:
+        listed, _ = agent.jobs()
+        assert [header.get("tomb", header)["first" if "tomb" in header else "key"] for header, _ in listed][1] == 2
+        assert listed[1][0]["tomb"]["reason"] == "corrupt"
+
+
+@pytest.mark.covers("F19")
+def test_a_slow_disk_holds_a_cut_no_longer_than_its_limit(
+    make_box: Callable[..., Box], printer: SimulatedPrinter
+) -> None:
+    box = make_box(capture={"hold_cut_ms": 100}, start=False)
+    command = ["python", "-c", SLOW_DISK]
+    box.start(command=[str(Path(os.sys.executable)), *command[1:]])  # type: ignore[attr-defined]
+    pos = box.pos()
+    pos.send(RECEIPT)
+    printer.wait(lambda: printer.cuts == 1)
+    assert box.counters()["cut_released_unsafe"] == 1
+    pos.send(b"\x10\x04\x01")
+    assert pos.read(1) == b"\x16"
+
+
+SLOW_DISK = """
+import sys, time
+from relay.store import Store
+finish = Store.finish
+def slow(self, *rest):
+    time.sleep(2)
+    return finish(self, *rest)
+Store.finish = slow
+from relay.__main__ import main
+sys.exit(main())
+"""
+
+BAD_CAPTURE = """
+import sys
+from receipt.tokens import Scanner
+feed = Scanner.feed
+def bad(self, data):
+    if b"BOOM" in data:
+        raise RuntimeError("a fault in the scanner")
+    return feed(self, data)
+Scanner.feed = bad
+from relay.__main__ import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.covers("F11")
+def test_a_fault_in_capture_makes_the_link_pass_through(
+    make_box: Callable[..., Box], printer: SimulatedPrinter
+) -> None:
+    import sys
+
+    box = make_box(start=False).start(command=[sys.executable, "-c", BAD_CAPTURE])
+    pos = box.pos()
+    pos.send(RECEIPT)
+    pos.send(b"\x1b@BOOM\n" + RECEIPT)
+    pos.send(RECEIPT)
+    expected = RECEIPT + b"\x1b@BOOM\n" + RECEIPT * 2
+    assert printer.printed(len(expected)) == expected
+    pos.send(b"\x10\x04\x01")
+    assert pos.read(1) == b"\x16"
+    with closing(box.agent()) as agent:
+        status = agent.ask("status")
+        assert status["counters"]["capture_faults"] == 1 and status["capture"] == "degraded"
+        listed, _ = agent.jobs()
+        assert listed[0][1] == RECEIPT
+        assert listed[1][0]["tomb"]["reason"] == "capture_fault"
+    pos.close()
+    again = box.pos()
+    again.send(RECEIPT)
+    until(lambda: [raw for _, raw in box.jobs(2)][-1] == RECEIPT)
+
+
+# ---------------------------------------------------------------------------------- hostile streams
+
+
+@pytest.mark.covers("A10")
+def test_a_length_that_lies_allocates_nothing(box: Box, printer: SimulatedPrinter) -> None:
+    pos = box.pos()
+    stream = b"\x1d8L\xff\xff\xff\xff0p" + b"x" * 1000 + b"\x1dv0\x00\xff\xff\xff\xff"
+    pos.send(stream)
+    printer.printed(len(stream))
+    assert box.process
+    assert _rss_kb(box.process.pid) < 60_000
+
+
+@pytest.mark.covers("A12", "A18")
+def test_strangers_and_too_many_connections_are_refused(
+    make_box: Callable[..., Box], printer: SimulatedPrinter
+) -> None:
+    from tests.relay.conftest import _free_port
+
+    port, closed = _free_port(), _free_port()
+    box = make_box(
+        pos={
+            "till": {"url": f"tcp://127.0.0.1:{port}?limit=3&allow=127.0.0.0/8"},
+            "far": {"url": f"tcp://127.0.0.1:{closed}?allow=192.0.2.1"},
+        }
+    )
+    links = [box.pos() for _ in range(3)]
+    assert box.pos().is_hung_up()
+    assert box.pos("far").is_hung_up()
+    links[0].send(RECEIPT)
+    assert printer.printed(len(RECEIPT)) == RECEIPT
+    assert box.counters()["pos_refused"] == 2
+
+
+def _rss_kb(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+
+
+def _unused(value: Any) -> Any:
+    return value
