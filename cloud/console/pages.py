@@ -76,12 +76,12 @@ class Console:
         async def login_page(request: Ask) -> Response[str]:
             return self._page(self._pages.get_template("login.html").render(problem="", name=""))
 
-        @post("/login", **hidden)
+        @post("/login", status_code=303, **hidden)
         async def login(request: Ask, data: URLEncodedBody[dict[str, str]]) -> Response[str]:
             self._from_here(request)
             return await self._log_in(request, str(data.get("name", "")), str(data.get("password", "")))
 
-        @post("/logout", **hidden)
+        @post("/logout", status_code=303, **hidden)
         async def logout(request: Ask) -> Response[str]:
             await self._acting(request, "")
             token = request.cookies.get(self.cookie, "")
@@ -105,7 +105,7 @@ class Console:
                 return Redirect("/login", status_code=303)
             return self._page(await anyio.to_thread.run_sync(self._receipt_page, who, receipt_id))
 
-        @post("/orders/{order_id:str}/{action:str}", **hidden)
+        @post("/orders/{order_id:str}/{action:str}", status_code=200, **hidden)
         async def act(order_id: FromPath[str], action: FromPath[str], request: Ask) -> Response[Any]:
             who = await self._acting(request, "orders:write")
             if action not in ("accept", "reject", "cancel", "close"):
@@ -117,7 +117,7 @@ class Console:
             await anyio.to_thread.run_sync(self._act, who, order_id, action, reason)
             return Response({"ok": True})
 
-        @post("/alarms/clear", **hidden)
+        @post("/alarms/clear", status_code=200, **hidden)
         async def clear(request: Ask) -> Response[Any]:
             who = await self._acting(request, "orders:write")
             form = await request.form()
