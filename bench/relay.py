@@ -41,7 +41,7 @@ def main(quick: bool = False) -> int:
         },
         {
             "name": "tillwire-busy",
-            "command": f"{sys.executable} -m bench.busy_box $dir $pos_port $printer_port",
+            "command": f"env PYTHONPATH={harness.ROOT} {sys.executable} -m bench.busy_box $dir $pos_port $printer_port",
             "settle": 8.0,
         },
         {

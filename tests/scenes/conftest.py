@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from tests.simulators.printer import SimulatedPrinter
 from tests.simulators.system import System, free_port
 from tests.simulators.till import SerialTill, TcpTill, connect
+
+
+class Stored(NamedTuple):
+    """A job, as the cloud has it."""
+
+    pos: str
+    raw: bytes
+    text: str
+    state: str  # stored | read | failed
 
 
 class Shop:
@@ -34,15 +44,15 @@ class Shop:
         assert isinstance(till, TcpTill)
         return till
 
-    def stored(self, after: str = "") -> list[tuple[str, bytes, str]]:
-        """The jobs in the cloud, in the order of capture: (id of the row, raw bytes, text)."""
+    def stored(self, after: str = "") -> list[Stored]:
+        """The jobs in the cloud, in the order of capture."""
         rows = self.system.query(
             self.system.cloud_db,
-            "SELECT j.id, p.raw, coalesce(j.lines, '') FROM jobs j JOIN papers p ON p.job_id = j.id"
+            "SELECT j.pos, p.raw, coalesce(j.lines, ''), j.state FROM jobs j JOIN papers p ON p.job_id = j.id"
             " WHERE j.epoch || printf('/%09d', j.seq) > ? ORDER BY j.epoch, j.seq",
             (after,),
         )
-        return [(str(a), bytes(b or b""), str(c)) for a, b, c in rows]
+        return [Stored(pos, raw or b"", text, state) for pos, raw, text, state in rows]
 
     def last_key(self) -> str:
         rows = self.system.query(self.system.cloud_db, "SELECT max(epoch || printf('/%09d', seq)) FROM jobs")
@@ -52,9 +62,6 @@ class Shop:
         """Pieces of jobs that the journal still holds, finished or not."""
         rows = self.system.query(self.system.capture_db, "SELECT count(*) FROM pieces")
         return int(rows[0][0]) if rows else 0
-
-    def open_jobs(self) -> int:
-        return sum(self.system.query(self.system.capture_db, "SELECT count(*) FROM open_jobs")[0])
 
     def close(self) -> None:
         self.system.close()

@@ -85,7 +85,7 @@ def busy(shop: Shop) -> Iterator[BusyTill]:
 
 def in_the_cloud(shop: Shop) -> Counter[int]:
     """How many stored jobs hold each receipt down to its cut."""
-    return Counter(int(n) for _, raw, _ in shop.stored() if b"\x1dVB\x00" in raw for n in NUMBER.findall(raw))
+    return Counter(int(n) for job in shop.stored() if b"\x1dVB\x00" in job.raw for n in NUMBER.findall(job.raw))
 
 
 def everything_arrived(shop: Shop, till: BusyTill) -> None:
