@@ -30,6 +30,7 @@ from wire.messages import BadMessage, Reading, unpack_reading
 
 log = logging.getLogger("cloud.reading")
 READ_S = 10.0
+CHILD = ["-m", "cloud.reader"]
 TRIES = 3
 AT_ONCE = 100
 MAX_MONEY = 1 << 53
@@ -50,7 +51,7 @@ class Reader:
         if self._child is not None and self._child.poll() is None:
             return
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "cloud.reader"],
+            [sys.executable, *CHILD],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             preexec_fn=die_with_parent(os.getpid()),
@@ -86,7 +87,12 @@ class Reader:
             size = int.from_bytes(self._exactly(4, end), "big")
             return msgspec.msgpack.decode(self._exactly(size, end), type=Reading)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-            code = self._child.poll() if self._child else None
+            code = None
+            if self._child is not None:
+                try:
+                    code = self._child.wait(0.2)
+                except subprocess.TimeoutExpired:  # it hangs: stop() kills it
+                    pass
             self.stop()
             raise ReaderDied(f"{error} (code {code})") from error
 

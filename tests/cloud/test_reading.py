@@ -1,0 +1,102 @@
+"""Reading after the ack: in a child that a receipt may kill, with the box's reading where that is as good."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from cloud import reading, views
+from cloud.batch import Intake
+from cloud.events import Bell
+from cloud.mqtt import Publish
+from cloud.reading import Reader, ReaderDied, Readings
+from cloud.store import schema
+from cloud.store.database import Store
+from config.cloud import CloudConfig, Ingest
+from tests.cloud.test_batch import BOX, fresh_store
+from tests.simulators.box import job
+from wire import topics
+from wire.messages import NO_READING, encode
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    one = fresh_store(tmp_path)
+    yield one
+    one.close()
+
+
+def put(store: Store, *jobs: Any) -> None:
+    batch = [Publish(topics.up(BOX, "receipts"), encode(one), 1, False, 1) for one in jobs]
+    assert Intake(store, CloudConfig()).take(batch).stored == len(jobs)
+
+
+def read_all(store: Store, config: CloudConfig | None = None) -> list[Any]:
+    worker = Readings(store, config or CloudConfig(), Bell(), threading.Event())
+    try:
+        while worker.some():
+            pass
+    finally:
+        worker._reader.stop()
+    with store.read() as connection:
+        return views.receipt_page(connection, "cafe", 50, with_text=True)[0]
+
+
+def test_the_cloud_reads_what_the_box_did_not(store: Store) -> None:
+    put(store, job(str(uuid.uuid4()), 7, reading=NO_READING))
+    (found,) = read_all(store)
+    assert found.state == "read"
+    assert "CORNER CAFE" in found.text
+    assert found.rules_version
+
+
+def test_the_boxs_reading_is_taken_where_the_paper_stayed_there_or_rereading_is_off(store: Store) -> None:
+    epoch = str(uuid.uuid4())
+    put(store, job(epoch, 1, raw=None), job(epoch, 2))
+    second, first = read_all(store, CloudConfig(ingest=Ingest(reread=False)))
+    for found in (first, second):
+        assert (found.state, found.rules_version, found.receipts[0].total) == ("read", "simulated", 1230)
+
+
+KILLER = """
+import os, threading
+from cloud import reader
+honest = reader.read
+def read(raw):
+    if b"KILL" in raw: os._exit(9)
+    if b"HANG" in raw: threading.Event().wait()
+    return honest(raw)
+reader.read = read
+reader.main()
+"""
+
+
+@pytest.mark.covers("F42")
+def test_a_receipt_that_kills_or_hangs_the_reader_is_marked_and_the_others_go_on(
+    store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    child = tmp_path / "killer.py"
+    child.write_text(KILLER)
+    monkeypatch.setattr(reading, "CHILD", [str(child)])
+    monkeypatch.setattr(reading, "READ_S", 1.5)
+    epoch = str(uuid.uuid4())
+    texts = ["fine one", "KILL me", "fine two", "HANG on", "fine three"]
+    put(store, *(job(epoch, n, text, reading=NO_READING) for n, text in enumerate(texts, 1)))
+    states = {found.seq: found.state for found in read_all(store)}
+    assert states == {1: "read", 2: "failed", 3: "read", 4: "failed", 5: "read"}
+    with store.read() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(schema.papers)).scalar() == 5
+
+
+def test_a_reader_that_does_not_start_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    child = tmp_path / "broken.py"
+    child.write_text("raise SystemExit(3)")
+    monkeypatch.setattr(reading, "CHILD", [str(child)])
+    with pytest.raises(ReaderDied, match="code 3"):
+        Reader().start()
