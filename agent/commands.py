@@ -113,4 +113,5 @@ class Commands:
 
     async def _new_epoch(self, _args: dict[str, Any]) -> Answer:
         answer = await self.door.ask("new_epoch")
+        self.reading.relist()  # every un-acknowledged job has another key now
         return f"epoch {answer.get('epoch')}", {"epoch": str(answer.get("epoch"))}

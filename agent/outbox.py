@@ -95,15 +95,6 @@ def by_ids(connection: sqlite3.Connection, ids: list[int]) -> list[Row]:
     return [_row(values) for values in connection.execute(f"SELECT {COLUMNS} FROM outbox WHERE id IN ({marks})", ids)]
 
 
-def known(connection: sqlite3.Connection, keys: list[tuple[str, int]]) -> set[tuple[str, int]]:
-    """Which of the keys stand in the outbox."""
-    return {
-        key
-        for key in keys
-        if connection.execute("SELECT 1 FROM outbox WHERE epoch = ? AND seq = ? AND kind != 'message'", key).fetchone()
-    }
-
-
 def find_key(connection: sqlite3.Connection, epoch: str, seq: int) -> tuple[int, str, bytes] | None:
     """-> (row id, kind, sha256; b"" for a tombstone) of a key, None where it is not here."""
     row = connection.execute(
@@ -123,8 +114,21 @@ def ids_between(connection: sqlite3.Connection, epoch: str, first: int, last: in
     )
 
 
-def keys_of_other_epochs(connection: sqlite3.Connection) -> list[tuple[int, str, int]]:
-    return connection.execute("SELECT id, epoch, seq FROM outbox WHERE kind != 'message'").fetchall()
+def newest(connection: sqlite3.Connection) -> int:
+    """The highest row id, 0 where there is none."""
+    return int(connection.execute("SELECT coalesce(max(id), 0) FROM outbox").fetchone()[0])
+
+
+def jobs_up_to(connection: sqlite3.Connection, row_id: int) -> list[tuple[int, tuple[str, int]]]:
+    """-> (row id, key) of the jobs that stand there since that row or longer and whose bytes are to be sent."""
+    found = connection.execute(
+        "SELECT id, epoch, seq FROM outbox WHERE kind = 'job' AND NOT withheld AND id <= ? ORDER BY id", (row_id,)
+    )
+    return [(row[0], (row[1], row[2])) for row in found]
+
+
+def withhold(connection: sqlite3.Connection, ids: list[int]) -> None:
+    connection.executemany("UPDATE outbox SET withheld = 1 WHERE id = ?", [(i,) for i in ids])
 
 
 def delete(connection: sqlite3.Connection, ids: list[int]) -> None:

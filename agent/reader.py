@@ -5,7 +5,8 @@ kills this process and starts another. It has no files, no network, no settings.
 
 On stdin    frames: 1 byte what ("m" mask, then read; "r" only read: the bytes are masked already), 4 bytes length
             (big-endian), the job's bytes.
-On stdout   for "m" first a frame "m" with the masked bytes; then a frame "r" with a wire.Reading as MessagePack.
+On stdout   once a frame "h": it has loaded what it needs. Then, for "m" first a frame "m" with the masked bytes;
+            and a frame "r" (or "R", see RASTER_ONLY) with a wire.Reading as MessagePack.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 from wire.messages import Reading
 
 MOST_PACKED = 80 * 1024  # deflated bytes of a reading: with its envelope it fits one message
+READY = b"h"
 RASTER_ONLY = b"R"  # as the what of the answer: as "r", and the paper is nothing but a picture
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -33,6 +35,7 @@ def main() -> None:
 
     stdin, stdout = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints goes to the log, not among the frames
+    put(stdout, READY, b"")
     while frame := take(stdin):
         what, raw = frame
         if what == b"m":

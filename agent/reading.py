@@ -31,9 +31,11 @@ from wire.messages import Boundary, Captured, Clock, Tombstone, Trust
 log = logging.getLogger("tillwire.agent")
 
 TRIES = 3
+START_S = 30.0  # for the child to load
 LIMIT_S = 5.0  # for one reading; 4 MiB take well below one second
 CACHE_BYTES = 1 << 20  # masked jobs kept for the uplink, which would else pull them again
 REFUSED_S = 5.0
+RELIST_SOON_S, RELIST_S = 2.0, 600.0  # after a job could not be had; and just to be sure
 BATCH = 8  # jobs pulled at once from the backlog
 Key = tuple[str, int]
 
@@ -44,6 +46,10 @@ class Unreadable(Exception):
     def __init__(self, problem: str, masked: bytes | None) -> None:
         super().__init__(problem)
         self.masked = masked
+
+
+class NoReader(Exception):
+    """The reading child cannot be started at all: no job is to blame, and none is taken until it can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,7 @@ class Reader:
     async def read(self, raw: bytes, masked: bool, ready: Callable[[bytes], None] | None = None) -> Read:
         """Mask (unless `masked`) and read. `ready` hears of the masked bytes before the reading begins.
 
-        Never raises for what stands in the bytes: after TRIES crashes there is no reading.
+        Never raises for what stands in the bytes: after TRIES crashes there is no reading. Raises NoReader.
         """
         form = raw if masked else None
         async with self._turn:
@@ -125,6 +131,13 @@ class Reader:
                 stdout=asyncio.subprocess.PIPE,
                 limit=1 << 16,
             )
+            assert self._child.stdout is not None
+            try:
+                async with asyncio.timeout(START_S):
+                    await _frame(self._child.stdout)
+            except (TimeoutError, asyncio.IncompleteReadError, ConnectionError) as error:
+                await self.stop()
+                raise NoReader(f"the reading child does not start: {' '.join(self._command)}; see the log") from error
         return self._child
 
 
@@ -148,6 +161,8 @@ class Reading:
         self._listing = False
         self._wake = asyncio.Event()
         self._taking: set[Key] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._missed: set[Key] = set()  # told by the relay, and not to be had from it
         door.on_open.append(self._relay_is_back)
         door.listen("captured", self._captured)
 
@@ -162,9 +177,27 @@ class Reading:
         self._wake.set()
 
     def _relay_is_back(self, _hello: dict[str, Any]) -> None:
+        self.relist()
+
+    def relist(self) -> None:
+        """List everything anew: keys have changed, a job has become a tombstone, or nobody knows."""
         self._listing = True
         self.backlog_done.clear()
         self._wake.set()
+
+    def missing(self, key: Key) -> None:
+        """The uplink could not get a job's bytes: the next listing tells what became of it."""
+        self._miss({key})
+
+    def _miss(self, keys: set[Key]) -> None:
+        if not self._missed and keys:
+            self._relist_in(RELIST_SOON_S)
+        self._missed |= keys
+
+    def _relist_in(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self.relist)
 
     async def run(self) -> None:
         """Live jobs as they come; beside them the backlog."""
@@ -175,13 +208,20 @@ class Reading:
                 self._wake.clear()
                 if self._listing:
                     self._listing = False
+                    self._missed.clear()
                     if backlog is not None:
                         backlog.cancel()
                     backlog = asyncio.create_task(self._list(), name="reading-backlog")
+                    backlog.add_done_callback(self._listed)
                 await self._take_live()
         finally:
             if backlog is not None:
                 backlog.cancel()
+
+    def _listed(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("listing the relay's jobs failed: %r; tried again", error)
+            self._relist_in(5.0)
 
     async def _take_live(self) -> None:
         while self._live:
@@ -189,10 +229,11 @@ class Reading:
             try:
                 jobs, _ = await self.door.jobs(keys=[list(key) for key in keys])
                 await self._take_all(jobs, live=True)
+                self._miss(set(keys) - {_key(header) for header, _ in jobs if "key" in header})
             except (RelayGone, Refused) as error:
                 log.info("jobs=%d wait for the relay: %s", len(keys), error)
                 return  # all of them are listed again when it is back
-            except DiskBad as error:
+            except (DiskBad, NoReader) as error:
                 log.error("jobs=%d stay with the relay: %s", len(keys), error)
                 await asyncio.sleep(1.0)
                 self._live.extendleft(reversed(keys))
@@ -201,28 +242,47 @@ class Reading:
         """Everything that the relay holds un-acknowledged, oldest first. The relay's list is the truth: a row that was
         made under another key (new epoch, salvaged journal) goes when the listing shows the job under its new one."""
         after: list[Any] | None = None
-        count = 0
+        listed: set[Key] = set()
+        were: set[Key] = set()
         try:
+            newest = await self.store.run(outbox.newest)
             while True:
                 jobs, more = await self.door.jobs(after=after, limit=BATCH)
                 await self._take_all(jobs, live=False)
-                count += len(jobs)
+                listed |= {_key(header) for header, _ in jobs if "key" in header}
+                were |= {(str(h["was"][0]), int(h["was"][1])) for h, _ in jobs if h.get("was")}
                 if jobs:
                     after = _place(jobs[-1][0])
                 if not more or not jobs:
                     break
+            await self._compare(newest, listed, were)
         except (RelayGone, Refused) as error:
-            log.info("backlog listing ended early after %d jobs: %s", count, error)
+            log.info("backlog listing ended early after %d jobs: %s", len(listed), error)
             return
-        except DiskBad as error:
+        except (DiskBad, NoReader) as error:
             log.error("backlog stays with the relay: %s", error)
-            await asyncio.sleep(5.0)
-            self._listing = True
-            self._wake.set()
+            self._relist_in(5.0)
             return
         self.backlog_done.set()
-        if count:
-            log.info("backlog of %d jobs taken over from the relay", count)
+        log.debug("the relay holds %d un-acknowledged jobs", len(listed))
+        self._relist_in(RELIST_S)
+
+    async def _compare(self, newest: int, listed: set[Key], were: set[Key]) -> None:
+        """Rows of the outbox that the relay did not list. Those under an old key go: the job has another row. Those
+        whose bytes it still has (acknowledged ones that the cloud wants again) stay. Of the others only the reading is
+        left: it is sent without them."""
+        rows = await self.store.run(lambda c: outbox.jobs_up_to(c, newest))
+        moved = [row_id for row_id, key in rows if key in were]
+        await self.store.run(lambda c: outbox.delete(c, moved))
+        doubtful = [(row_id, key) for row_id, key in rows if key not in listed and key not in were]
+        for start in range(0, len(doubtful), 40):
+            group = doubtful[start : start + 40]
+            jobs, _ = await self.door.jobs(keys=[list(key) for _, key in group])
+            there = {_key(header) for header, _ in jobs if "key" in header}
+            lost = [row_id for row_id, key in group if key not in there]
+            if lost:
+                log.warning("jobs=%d the relay has no bytes of them any more: their readings are sent alone", len(lost))
+                await self.store.run(lambda c, ids=lost: outbox.withhold(c, ids))  # type: ignore[misc]
 
     async def _take_all(self, jobs: list[tuple[dict[str, Any], bytes]], live: bool) -> None:
         """Side by side: while one is read, the others wait for the relay or the disk. Raises the first trouble."""
@@ -236,7 +296,7 @@ class Reading:
         if "tomb" in header:
             await self._bury(header["tomb"])
             return
-        key: Key = (str(header["key"][0]), int(header["key"][1]))
+        key = _key(header)
         if key in self._taking:
             return
         self._taking.add(key)
@@ -256,7 +316,7 @@ class Reading:
 
     async def _bury(self, tomb: dict[str, Any]) -> None:
         message = messages.new(
-            Tombstone, epoch=tomb["epoch"], first=tomb["first"], last=tomb["last"], reason=tomb["reason"]
+            Tombstone, epoch=tomb["epoch"], first=tomb["first"], last=tomb["last"], reason=str(tomb["reason"]).strip()
         )
         row = await self.store.run(lambda c: outbox.put_tomb(c, message))
         if row is not None:
@@ -310,7 +370,12 @@ class Reading:
 def _place(header: dict[str, Any]) -> list[Any]:
     """Where the listing goes on."""
     tomb = header.get("tomb")
-    return [tomb["epoch"], tomb["last"]] if tomb else list(header["key"])
+    return [tomb["epoch"], tomb["first"]] if tomb else list(header["key"])
+
+
+def _key(header: dict[str, Any]) -> Key:
+    epoch, seq = header["key"]
+    return str(epoch), int(seq)
 
 
 def _captured(key: Key, header: dict[str, Any], sha256: str, packed: bytes) -> Captured:

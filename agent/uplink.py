@@ -221,6 +221,7 @@ class Uplink:
                 return
             raw = (await self._pull([(row.epoch, row.seq)])).get((row.epoch, row.seq))
             if raw is None:
+                self.reading.missing((row.epoch, row.seq))
                 self._later(row.id)
                 return
         job = row.captured()
@@ -306,6 +307,7 @@ class Uplink:
     async def _parts(self, row: Row) -> None:
         raw = b"" if row.withheld else (await self._pull([(row.epoch, row.seq)])).get((row.epoch, row.seq))
         if raw is None:
+            self.reading.missing((row.epoch, row.seq))
             self._later(row.id)
             return
         pieces = [raw[at : at + PIECE] for at in range(0, len(raw), PIECE)] or [b""]

@@ -184,7 +184,9 @@ class Cloud:
 
     def ack_all(self) -> None:
         self.ack = True
-        self.say("acks", messages.new(Acks, acks=[Ack(j.epoch, j.seq, j.sha256, "stored") for j in self.jobs.values()]))
+        acks = [Ack(j.epoch, j.seq, j.sha256, "stored") for j in self.jobs.values()]
+        ids = [message.id for message in [*self.reports, *self.others]]
+        self.say("acks", messages.new(Acks, acks=acks, ids=ids))
 
     def close(self) -> None:
         self.client.disconnect()
@@ -367,6 +369,14 @@ class Rig:
     def wait_released(self, count: int, within: float = 20.0) -> None:
         sql = "SELECT count(*) FROM jobs WHERE acked_ran IS NOT NULL OR reason IS NOT NULL"
         self._until(lambda: self.query("capture.db", sql)[0][0] >= count, f"{count} jobs released", within)
+
+    def wait_journal(self, count: int) -> None:
+        self._until(
+            lambda: self.query("capture.db", "SELECT count(*) FROM jobs") == [(count,)], f"{count} jobs captured"
+        )
+
+    def wait_outbox(self, count: int) -> None:
+        self._until(lambda: self.query("agent.db", "SELECT count(*) FROM outbox") == [(count,)], f"{count} rows due")
 
     def wait_empty(self, within: float = 20.0) -> None:
         """Nothing is left in the outbox."""

@@ -15,6 +15,7 @@ RECEIPT = b"\x1b@HARBOUR COFFEE\nTOTAL 4.50\nCard 4111 1111 1111 1111\n\x1dVB\x0
 CHILD = """
 import os, sys, time
 from agent.reader import put, take
+put(sys.stdout.buffer, b"h", b"")
 while frame := take(sys.stdin.buffer):
     what, raw = frame
     if b"POISON-MASK" in raw and what == b"m": os._exit(9)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -193,3 +194,78 @@ def test_no_card_number_and_no_receipt_is_in_the_logs(box: Rig) -> None:
     box.wait_released(1)
     for name in ("agent", "relay"):
         assert "4111" not in box.log(name) and "HARBOUR" not in box.log(name)
+
+
+@pytest.mark.covers("F21", "A33")
+def test_a_new_epoch_gives_unacknowledged_jobs_new_keys(bench: Bench) -> None:
+    box = bench().start("relay", "agent").online()
+    box.print(receipt(1))
+    box.cloud.wait_jobs(1)
+    box.wait_released(1)
+    box.cloud.ack = False
+    box.print(receipt(2), receipt(3))
+    (old, *_) = {epoch for epoch, _ in box.cloud.wait_jobs(3)}
+    box.cloud.say("commands", messages.new(messages.Command, name="new_epoch"))
+    keys = [key for key in box.cloud.wait_jobs(5) if key[0] != old]
+    assert [(box.cloud.jobs[key].was, number_in(box.cloud.raws[key] or b"")) for key in sorted(keys)] == [
+        ((old, 2), 2),
+        ((old, 3), 3),
+    ]
+    box.cloud.ack_all()
+    box.wait_released(3)
+    box.wait_empty()
+
+
+@pytest.mark.covers("F16")
+def test_a_job_that_went_bad_in_the_journal_becomes_a_tombstone(bench: Bench) -> None:
+    import sqlite3
+
+    box = bench().start("relay")
+    box.print(receipt(1), receipt(2))
+    box.printer.wait(b"\x1dVB\x00", 2)
+    box.wait_journal(2)
+    box.kill("relay")
+    box.hang_up()
+    with sqlite3.connect(box.folder / "box" / "capture.db") as connection:
+        connection.execute("UPDATE pieces SET raw = zeroblob(length(raw)) WHERE id = (SELECT min(id) FROM pieces)")
+    box.start("relay", "agent")
+    box.cloud.wait(lambda: box.cloud.tombs, "a tombstone")
+    assert [(t.first, t.last, t.reason) for t in box.cloud.tombs] == [(1, 1, "corrupt")]
+    ((_, seq),) = box.cloud.wait_jobs(1)
+    assert seq == 2
+    box.wait_empty()
+
+
+def test_a_lost_journal_leaves_the_readings(bench: Bench) -> None:
+    """The agent had read the job; then the relay's disk lost it: what is known of it still reaches the cloud."""
+    box = bench().start("relay", "agent").online()
+    box.kill("broker")
+    box.print(receipt(1))
+    box.wait_outbox(1)
+    box.kill("agent")
+    box.kill("relay")
+    box.hang_up()
+    for path in (box.folder / "box").glob("capture.db*"):
+        path.unlink()
+    box.start("broker", "relay", "agent")
+    (key,) = box.cloud.wait_jobs(1, within=40)
+    assert box.cloud.raws[key] is None and messages.unpack_reading(box.cloud.jobs[key].reading) is not None
+    box.wait_empty()
+
+
+@pytest.mark.covers("F9", "F42")
+def test_without_a_reading_child_jobs_stay_with_the_relay(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A broken installation is no job's fault: nothing is sent unread, nothing is lost."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\nif sys.orig_argv[-1] == 'agent.reader':\n    sys.exit('broken')\n", encoding="ascii"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    box = bench().start("relay", "agent").online()
+    box.print(receipt(1))
+    box.wait_log("agent", "the reading child does not start")
+    assert box.query("agent.db", "SELECT count(*) FROM outbox WHERE kind = 'job'") == [(0,)]
+    (tmp_path / "sitecustomize.py").write_text("", encoding="ascii")
+    box.cloud.wait_jobs(1, within=40)
+    box.wait_released(1)
