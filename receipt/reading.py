@@ -6,9 +6,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
 
+from receipt.extract import RULES_VERSION, extract
 from receipt.layout import lay_out
 from receipt.model import Receipt
 from receipt.paper import Line, Profile
@@ -33,8 +32,6 @@ def read(raw: bytes, profile: Profile | None = None) -> Reading:
     Raises  nothing, whatever the bytes. Time is linear in them.
     """
     paper = lay_out(raw, profile)
-    if find_spec("receipt.extract") is None:  # until the rules are there
-        return Reading(paper.lines, (), paper.unknown, paper.raster_only, "0")
-    extract = import_module("receipt.extract")
-    receipts = extract.extract(paper.lines)
-    return Reading(paper.lines, receipts, paper.unknown, paper.raster_only, extract.RULES_VERSION)
+    country, currency = (profile.country, profile.currency) if profile is not None else (None, None)
+    receipts = extract(paper.lines, country=country, currency=currency)
+    return Reading(paper.lines, receipts, paper.unknown, paper.raster_only, RULES_VERSION)

@@ -53,7 +53,7 @@ _ODD = re.compile(
     r"|[\u0370-\u03ff][\u0400-\u06ff\u2320-\u259f]|[\u0400-\u06ff\u2320-\u259f][\u0370-\u03ff]"
     r"|[\u0400-\u06ff][\u2320-\u259f]|[\u2320-\u259f][\u0400-\u06ff]"
     rf"|[a-zß-öø-ÿ][À-ÖØ-Þ]|[¡-¿×÷ƒ]{{2}}|[¡-©«-¿×÷][{_LATIN}]|[{_LATIN}][¡-©«-¹»-¿×÷]"
-    rf"|([{_LATIN}])\1\1|(?<!\S)[ßþðÐÞşŞÿºª¶§¤](?!\S)"
+    rf"|([^\W\d_a-zA-Z])\1\1|(?<!\S)[ßþðÐÞşŞÿºª¶§¤](?!\S)"
     r"|[{}|\\~][À-ÿ]|[À-ÿ][{}|\\~]|[\x80-\x9f\ufffd]|[\ue000-\uf8ff]"
 )
 _GOOD = re.compile(
@@ -75,7 +75,7 @@ _WEIGHT = {
     "kana": 0.5,
     "frame": 1.2,
 }
-_TRIPLE = re.compile(rf"([{_LATIN}])\1\1")  # no language has them: a rule drawn in another page
+_TRIPLE = re.compile(r"([^\W\d_a-zA-Z])\1\1")  # no language has them: a rule drawn in another page
 # How often letters stand in text, per cent: Russian and Greek look alike in each other's pages but for this.
 _PERCENT = (
     (11.0, "оαο"), (8.0, "еаиιετν"), (6.5, "нт"), (5.0, "срвлσηυρπς"), (4.0, "кκμ"), (3.0, "мдпуλίό"),

@@ -27,6 +27,7 @@ _ZERO = {0xA3: 0xB0, 0xA2: 0xAF, 0x82: 0x4F, 0xEF: 0x90}
 _STAR = {0xA3: b"\xa3\xaa", 0xA2: b"\xa1\xaf", 0x82: b"\x81\x96", 0xEF: b"\xef\xbc\x8a", 0x23: b"!v"}
 # The shadow of a text: digits, what may stand between them, and x for all that ends a number.
 _FILL = 0x01  # the second and third bytes of a wide digit
+_HEADS = {"symbol_store": 8, "barcode": 4, "star_barcode": 6, "star_qr_data": 8}  # bytes before their data
 _STYLE = b"\x02"  # a command that moves nothing: the digits around it stand side by side
 _SHADOW = bytes(byte if byte == _FILL or chr(byte) in "0123456789 -./" else 0x78 for byte in range(256))
 _CHAIN = re.compile(rb"[0-9][^x]{12,}")
@@ -184,15 +185,19 @@ def _shadow(raw: bytes, dialect: Dialect, out: bytearray) -> tuple[bytes, bytes,
                 shadow += run.translate(_SHADOW)
                 continue
             if end - start > 13:
-                for match in _PAYLOAD.finditer(raw, start, end):
-                    digits = match[0].replace(b" ", b"").replace(b"-", b"").decode()
-                    if len(digits) in _issued(digits) and luhn(digits):
-                        places = [at for at in range(*match.span()) if raw[at] not in b" -"]
-                        for at in places[:-4]:
-                            out[at] = 0x2A
+                _mask_payload(raw, start + _HEADS.get(command.name, 2), end, out)
             shadow += _sign(command)
             text += b"\n" if Effect.FEEDS in command.effect else b"\t"
     return bytes(shadow), bytes(text), origins, scanner.dialect
+
+
+def _mask_payload(raw: bytes, start: int, end: int, out: bytearray) -> None:
+    for match in _PAYLOAD.finditer(raw[start:end]):
+        digits = match[0].replace(b" ", b"").replace(b"-", b"").decode()
+        if len(digits) in _issued(digits) and luhn(digits):
+            places = [start + at for at in range(*match.span()) if raw[start + at] not in b" -"]
+            for at in places[:-4]:
+                out[at] = 0x2A
 
 
 def _sign(command: Command) -> bytes:
