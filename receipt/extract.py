@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from receipt.ledger import Ledger
-from receipt.model import Finding, Item, Kind, Receipt, Tax, Tender
+from receipt.model import Finding, Item, Kind, Receipt, Tender
 from receipt.numbers import SCALE
 from receipt.page import LineLike, Page
 from receipt.rules import currency as currency_rule
@@ -104,7 +104,7 @@ def _read(page: Page) -> Receipt:
         items=items,
         subtotal=amount("subtotal", subtotal),
         tax=amount("tax", tax),
-        taxes=(Tax(minor(tax.value)),) if tax else (),
+        taxes=tax_rule.taxes_of(page, tax, money),
         total=amount("total", total),
         tenders=tuple(
             Tender(t.method, None if t.amount is None else minor(t.amount), t.name, t.last_four) for t in tenders

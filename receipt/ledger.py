@@ -115,46 +115,143 @@ def _small(row: Row) -> bool:
     return row.last is not None and row.last.value < 10_000
 
 
+def _lone(row: Row) -> bool:
+    """A line that is one amount and nothing else."""
+    return len(row.amounts) == 1 and row.letters <= 3 and not row.dates and len(row.nums) <= 2
+
+
 class Ledger:
     """All labelled amounts of a page."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.entries: list[Entry] = []
         self.roles: list[str] = [role_of(row, page) for row in page.rows]
-        self._collect()
+        here = {place: place for place, row in enumerate(page.rows) if self.roles[place] and row.amounts}
+        self.entries: list[Entry] = self._entries(here)
+        self._realign(here)
 
     def of(self, *roles: str) -> list[Entry]:
         return [entry for entry in self.entries if entry.role in roles]
 
-    def _collect(self) -> None:
+    def _entries(self, places: dict[int, int], sure: float = 1.0) -> list[Entry]:
+        """Entries of label row -> amount row."""
         rows = self.page.rows
+        entries = []
+        for label, other in sorted(places.items()):
+            role, row = self.roles[label], rows[label]
+            if role == "count" or not rows[other].amounts:
+                continue
+            num = rows[other].amounts[-1]
+            tie = sure if label != other else 1.0
+            entries.append(Entry(role, label, num.signed, row.folded, num, tie, row.mask, self._spare(row)))
+        return entries
+
+    def _realign(self, here: dict[int, int]) -> None:
+        """Labels that have no amount, and amounts that have no label: columns that slipped against each other."""
+        rows, roles = self.page.rows, self.roles
+        places = dict(here)
+        first = next((place for place, row in enumerate(rows) if row.amounts), 0)
+        missing = [
+            place
+            for place, role in enumerate(roles)
+            if role and role != "count" and place > first and not rows[place].amounts and self._spare(rows[place]) <= 14
+        ]
+        free = [place for place, row in enumerate(rows) if not roles[place] and _lone(row)]
+        free += [place for place, role in enumerate(roles) if role == "count" and self._money_count(rows[place])]
         taken: set[int] = set()
-        for place, row in enumerate(rows):
-            role = self.roles[place]
-            if not role or role == "count":
+        for place in missing:
+            # a stack of labels, then as many amounts
+            if place in places:
                 continue
-            spare = self._spare(row)
-            if row.amounts:
-                num = row.amounts[-1]
-                label_end = row.matches[-1][1] if row.matches else 0
-                sure = 1.0 if num.start >= row.matches[0][0] or len(row.amounts) > 1 else 0.8
-                del label_end
-                self.entries.append(Entry(role, place, num.signed, row.folded, num, sure, row.mask, spare))
+            stack = self._stack(place, taken)
+            if stack:
+                places.update(stack)
+                taken.update(stack.values())
+        base = agreements(self.entries)
+        for place in missing:
+            if place in places:
                 continue
-            if spare > 14:
-                continue
-            # the amount stands alone on the next line, or on the one before
-            for other, sure in ((place + 1, 0.8), (place - 1, 0.6)):
-                if 0 <= other < len(rows) and other not in taken and not self.roles[other]:
-                    near = rows[other]
-                    if len(near.amounts) == 1 and near.letters <= 3 and not near.dates:
-                        taken.add(other)
-                        num = near.amounts[0]
-                        self.entries.append(Entry(role, place, num.signed, row.folded, num, sure, row.mask, spare))
-                        break
+            best: tuple[int, dict[int, int], int] | None = None
+            for spare in sorted(free, key=lambda other: (abs(other - place), other < place)):
+                if spare in taken or abs(spare - place) > 8:
+                    continue
+                moved = self._move(place, spare, places)
+                if moved is None:
+                    continue
+                near = abs(spare - place) == 1
+                gain = agreements(self._entries({**places, **moved}))
+                if gain > base or (gain == base and near):
+                    if best is None or gain > best[0]:
+                        best = (gain, moved, spare)
+            if best is not None:
+                base = best[0]
+                places.update(best[1])
+                taken.add(best[2])
+        if places != here:
+            self.entries = self._entries(places, 0.8)
+        if base == 0 and here:
+            self._shift(here)
+
+    def _money_count(self, row: Row) -> bool:
+        return bool(row.amounts) and row.amounts[-1].places == 2
+
+    def _move(self, label: int, spare: int, places: dict[int, int]) -> dict[int, int] | None:
+        """Every label between takes its neighbour's amount, so that `label` gets one and `spare` goes to a label."""
+        step = -1 if spare < label else 1
+        moved: dict[int, int] = {}
+        at = label
+        while at != spare:
+            following = at + step
+            if following != spare and following not in places:
+                return None
+            moved[at] = places.get(following, following) if following != spare else spare
+            at = following
+        return moved
+
+    def _shift(self, here: dict[int, int]) -> None:
+        """All amounts one or two lines off their labels: taken when the sums then agree and did not before."""
+        rows = self.page.rows
+        for step in (1, -1, 2, -2):
+            places = {label: label + step for label in here if 0 <= label + step < len(rows) and rows[label + step].amounts}
+            entries = self._entries(places, 0.7)
+            if agreements(entries, True) >= 1:
+                self.entries = entries
+                return
+
+    def _stack(self, place: int, taken: set[int]) -> dict[int, int]:
+        """Labels in a column of their own, then as many amounts: TOTAL, CASH, CHANGE, 8.00, 10.00, 2.00."""
+        rows = self.page.rows
+        end = place
+        while end < len(rows) and self.roles[end] and not rows[end].amounts:
+            end += 1
+        labels = end - place
+        last = end
+        while last < len(rows) and _lone(rows[last]) and not self.roles[last] and last not in taken:
+            last += 1
+        if labels < 2 or last - end < labels:
+            return {}
+        return {place + number: end + number for number in range(labels)}
 
     def _spare(self, row: Row) -> int:
         """Letters that no phrase explains."""
         known = sum(end - start for start, end, _ in row.matches)
         return max(0, row.letters - known)
+
+
+def agreements(entries: list[Entry], strict: bool = False) -> int:
+    """How many sums come out: subtotal and tax, service … make the total; tender less change is the total."""
+    totals = {entry.value for entry in entries if entry.role == "total" and entry.value > 0}
+    if not totals:
+        return 0
+    subtotals = {entry.value for entry in entries if entry.role == "subtotal"}
+    extras = [entry.value for entry in entries if entry.role in ("tax", "service", "tip") and entry.value > 0]
+    tenders = {entry.value for entry in entries if entry.role == "tender"}
+    changes = {abs(entry.value) for entry in entries if entry.role == "change"}
+    count = 0
+    sums = {part + extra for part in subtotals for extra in extras} | {part + sum(extras) for part in subtotals if extras}
+    count += 2 * bool(sums & totals)
+    count += bool({tender - change for tender in tenders for change in changes if tender > change} & totals)
+    if not strict:
+        count += bool(tenders & totals)
+        count += bool(subtotals & totals)
+    return count

@@ -135,6 +135,8 @@ _WIDE = re.compile(f"[{_WIDE_CHARS}]")
 _WORD = re.compile(f"[^\\W\\d_{_WIDE_CHARS}]+|\\d+|[#%℡]")
 _MOST_WORDS: Final = 6  # of one phrase
 _WIDEST_GAP: Final = 3  # signs between two words of a phrase
+_RUN_TOGETHER: Final = 7  # letters of a word from which on it may be several
+_GLUE: Final = frozenset(("eur", "euro", "euros", "usd", "myr", "the", "you", "for", "and"))
 
 
 class Phrasebook:
@@ -146,6 +148,7 @@ class Phrasebook:
         self._wide: dict[str, list[str]] = {}  # first two characters -> phrases, longest first
         self._lone: set[str] = set()
         self._tails: set[str] = set()
+        self._run: dict[str, tuple[int, ...]] = {}  # words run together, and where they part
 
     def add(self, phrase: str, tail: bool = False) -> str:
         """Take a phrase as the vocabulary writes it; give its key."""
@@ -196,12 +199,43 @@ class Phrasebook:
                 found.append((start, ends, name))
                 place = best
             else:
+                if end - start >= _RUN_TOGETHER and (
+                    parts := self._parts(joined if follower == place + 1 else words[place][0])
+                ):
+                    first = start
+                    for part in parts:
+                        name = folded[first : first + part]
+                        if name in phrases:
+                            found.append((first, first + part, name))
+                        first += part
                 place += 1
         if not folded.isascii() and _WIDE.search(folded):
             wide = self._find_wide(folded)
             if wide:
                 found = sorted(wide + [m for m in found if not any(s <= m[0] < e for s, e, _ in wide)])
         return found
+
+    def _parts(self, word: str) -> tuple[int, ...]:
+        """Lengths of the phrases that a long word consists of ("TOTALAPAGAREUROS"); () when it does not."""
+        known = self._run.get(word)
+        if known is None:
+            if len(self._run) > 4096:
+                self._run.clear()
+            known = self._run[word] = self._part(word)
+        return known
+
+    def _part(self, word: str) -> tuple[int, ...]:
+        word = word[:48]
+        size = len(word)
+        ways: list[tuple[int, ...] | None] = [None] * size + [()]
+        for start in range(size - 3, -1, -1):
+            for end in range(min(size, start + 24), start + 2, -1):
+                rest = ways[end]
+                if rest is not None and (word[start:end] in self.phrases or word[start:end] in _GLUE):
+                    way = (end - start, *rest)
+                    if ways[start] is None or len(way) < len(ways[start] or ()):
+                        ways[start] = way
+        return ways[0] or ()
 
     def _find_wide(self, folded: str) -> list[Match]:
         places = [place for place, char in enumerate(folded) if char.isalnum() or char in "#%〒℡"]

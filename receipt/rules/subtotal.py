@@ -26,4 +26,24 @@ def read(ledger: Ledger, total: int | None, items_sum: int | None) -> Choice | N
         confidence = 0.65 + min(max(score - 1.5, 0), 1.5) * 0.21
         if best is None or score > best[0] + 0.01:
             best = (score, Choice(entry.value, row.index, min(confidence, 0.97), "label", entry))
-    return best[1] if best else None
+    return best[1] if best else _unlabelled(ledger, total)
+
+
+def _unlabelled(ledger: Ledger, total: int | None) -> Choice | None:
+    """An earlier total that taxes and services turn into the last one; or a lone amount above the tax."""
+    if total is None:
+        return None
+    extras = [entry for entry in ledger.of("tax", "service", "tip", "rounding") if entry.value]
+    rows = ledger.page.rows
+    for entry in ledger.of("total", "weak"):
+        after = [extra.value for extra in extras if extra.row > entry.row]
+        if entry.value != total and after and any(close(entry.value + extra, total) for extra in (*after, sum(after))):
+            return Choice(entry.value, rows[entry.row].index, 0.75, "total before tax", entry)
+    for entry in extras:
+        if entry.role == "rounding":
+            continue
+        for place in range(max(0, entry.row - 3), entry.row):
+            row = rows[place]
+            if len(row.amounts) == 1 and not ledger.roles[place] and close(row.amounts[0].value + entry.value, total):
+                return Choice(row.amounts[0].value, row.index, 0.7, "above the tax")
+    return None

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from receipt import words as w
 from receipt.ledger import Entry, Ledger
 
-NEAR = 250  # ten-thousandths: amounts that differ by a rounded cent or two are the same
+NEAR = 10  # ten-thousandths
+ROUNDED = 600  # the most that cash rounding adds or takes
 
 
 @dataclass(slots=True)
@@ -31,17 +32,25 @@ def read(ledger: Ledger, items_sum: int | None) -> Choice | None:
     weak = ledger.of("weak")
     tenders = [entry.value for entry in ledger.of("tender")]
     changes = [entry.value for entry in ledger.of("change")]
-    paid = {tender - abs(change) for tender in tenders for change in changes} | set(tenders)
+    settled = {tender - abs(change) for tender in tenders for change in changes if tender >= abs(change)}
+    paid = settled | set(tenders)
     subtotals = [entry.value for entry in ledger.of("subtotal")]
     taxes = [entry.value for entry in ledger.of("tax")]
     roundings = [entry.value for entry in ledger.of("rounding")]
     extras = [entry.value for entry in ledger.of("service", "tip", "discount")]
+    added = [entry.value for entry in ledger.of("service", "tip", "tax") if entry.value > 0]
     best: tuple[float, Choice] | None = None
     counts: dict[int, int] = {}
     for entry in ledger.entries:
         counts[entry.value] = counts.get(entry.value, 0) + 1
-    for entry in found + weak:
-        score = 2.0 if entry.role == "total" else 0.3
+    # "ROUNDING 16.95" below "TOTAL 16.97" is the total that is paid
+    rounded = [
+        entry
+        for entry in ledger.of("rounding")
+        if entry.value >= 10 * ROUNDED and any(close(entry.value, other.value, ROUNDED) for other in found)
+    ]
+    for entry in found + weak + rounded:
+        score = 2.0 if entry.role != "weak" else 0.3
         score *= entry.sure
         row = rows[entry.row]
         if row.height > 1 or row.width > 1:
@@ -50,8 +59,10 @@ def read(ledger: Ledger, items_sum: int | None) -> Choice | None:
             score += 0.2
         if entry.words > 8:
             score -= min(1.5, entry.words * 0.06)
-        if any(close(entry.value, value) for value in paid):
-            score += 1.5
+        if any(close(entry.value, value) for value in settled):
+            score += 1.6
+        elif any(close(entry.value, value) for value in tenders):
+            score += 1.2
         if any(close(entry.value, sub + tax) for sub in subtotals for tax in taxes if tax):
             score += 1.0
         elif any(close(entry.value, sub + extra) for sub in subtotals for extra in extras):
@@ -60,6 +71,11 @@ def read(ledger: Ledger, items_sum: int | None) -> Choice | None:
             score += 0.2
         if items_sum is not None and close(entry.value, items_sum):
             score += 0.6
+        if any(
+            entry.value > other.value and any(close(entry.value, other.value + extra) for extra in added)
+            for other in found
+        ):
+            score += 1.2
         if roundings and any(close(entry.value, other.value + r, 10) for other in found for r in roundings if r):
             score += 1.0
         score += min(counts.get(entry.value, 0) - 1, 3) * 0.15
@@ -76,9 +92,19 @@ def read(ledger: Ledger, items_sum: int | None) -> Choice | None:
         if best is None or score > best[0]:
             best = (score, choice)
     if best is not None:
-        return best[1]
-    for value in paid:
-        if tenders and changes and value not in tenders and value > 0:
+        score, choice = best
+        if choice.entry is not None and not any(close(choice.value, value) for value in paid):
+            for value in settled:
+                if choice.value <= 0 < value:
+                    return Choice(value, choice.line, 0.6, "tender less change")
+                if close(choice.value, value, ROUNDED):
+                    return Choice(value, choice.line, 0.93, "paid, rounded")
+        return choice
+    for value in settled:
+        if value in tenders and value > 0:
+            return Choice(value, rows[ledger.of("tender")[0].row].index, 0.8, "paid")
+    for value in settled:
+        if value not in tenders and value > 0:
             return Choice(value, rows[ledger.of("tender")[0].row].index, 0.6, "tender less change")
     if tenders:
         entry = ledger.of("tender")[-1]

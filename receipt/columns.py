@@ -1,0 +1,240 @@
+"""One line of the item list taken apart: name, quantity, unit price, amount. Pure.
+
+The amount is the money on the right; numbers before it that multiply to it are quantity and unit price. A number that nothing
+proves (one alone before the amount, or one before the name) is a guess that the whole list confirms or not.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from receipt import words as w
+from receipt.numbers import SCALE, Num
+from receipt.page import Page, Row
+
+UNITS: Final = frozenset(
+    "kg kgs g gr gm lb lbs oz l lt ltr lit ml pcs pc pce st stk stuck pz un uni ud uds unid each ea шт кг л ad adet km gal "
+    "m cl pk btl kl psc piece unit units nos no ctn box 个 個 份 件 杯 瓶 개 点 コ 本 枚 斤 袋 包 盒 碗 kilos 公斤 kgm und portion".split()
+)
+_BETWEEN: Final = frozenset(("at", "x", "a", "for", "eur", "rm", "rp", "nt", "€", "by", "w", "euro", "usd", "rs", "tl", "only"))
+_JOIN = " \tx*@×=/.,|:$€¥￥£+()[]-~"
+_CODE = re.compile(r"^\s*[*#]?\s*((?=[A-Z\d.\-/]*\d{3})[A-Z]{0,4}[\d.\-/]{4,18}[A-Z]?)\s+(?=\S)")
+_EDGE = re.compile(r"^[\s*#\-.>+:|/]+|[\s*#:\-=.@|/]+$")
+_LEAD = re.compile(r"\s*[*\-]?\s*(?:(\d{1,3})(?:[.,]0{1,3})?\s?(?:x|\*|pcs|pc|stk|@|份|个|個|点|개|-|\))?\.?\s+|x\s?(\d{1,3})\s+|(\d{1,3})\s?x\s*)(?=\S)")
+_TIMES = re.compile(
+    r"(?<![\d.,])(\d+(?:[.,]\d+)?)\s?([^\W\d_]{1,5}\.?)?\s?[x*@]\s{0,12}(?:[^\W\d_$€¥￥]{0,4}[$€¥￥£]?\s?)(\d[\d.,]*)"
+)
+_AT_PRICE = re.compile(r"@\s{0,6}(?:rm|rp|\$|€|¥)?\s?(\d[\d.,]*)")
+
+
+@dataclass(slots=True)
+class Parts:
+    """What one line says. Amounts and quantities in ten-thousandths."""
+
+    name: str = ""
+    lead: int | None = None  # a number before the name: quantity, line number, or part of a code
+    lead_name: str = ""  # the name without it
+    weak: int | None = None  # a whole number alone before the amount: perhaps the quantity
+    weak_name: str = ""  # the name without it
+    quantity: int | None = None  # proved by multiplication, or marked by a sign
+    price: int | None = None
+    amount: int | None = None
+    unit: str | None = None
+    code: str | None = None
+
+    @property
+    def numeric(self) -> bool:
+        """Nothing but numbers."""
+        return not self.name
+
+
+def take_apart(row: Row, page: Page) -> Parts:
+    """The parts of a line."""
+    parts = Parts()
+    nums = [num for num in row.nums if not num.percent]
+    text, folded = row.text, row.folded
+    first, cut = 0, len(text)
+    money = _amount(row, nums, page)
+    if money is not None:
+        parts.amount = money.signed
+        if any(char.isalpha() for char in folded[: money.start].strip(_JOIN)) or _letters(folded[money.end :]) <= 4:
+            cut = money.start
+        else:
+            first = money.end
+        before = [num for num in nums if num.end <= money.start] if not first else [num for num in nums if num.start > money.end]
+        if first:
+            _behind(parts, before, folded)
+        else:
+            columns = _contiguous(before, cut, folded)
+            used = _columns(parts, columns, money, page, folded)
+            if used:
+                cut = min(num.start for num in used)
+                for num in used:
+                    if num.unit.rstrip(".") in UNITS and num.value == parts.quantity:
+                        parts.unit = num.unit.rstrip(".")
+    if parts.quantity is None and parts.price is None:
+        match = _TIMES.search(folded[:cut] if money is not None else folded)
+        if match is not None:
+            one = next((num for num in nums if num.start == match.start(1)), None)
+            two = next((num for num in nums if num.start <= match.start(3) < num.end), None)
+            if one is not None and two is not None and two is not money and not one.percent:
+                parts.quantity, parts.price = one.value, two.value
+                unit = (match.group(2) or "").rstrip(".")
+                parts.unit = unit if unit in UNITS else None
+                cut = match.start() if _letters(folded[: match.start()]) >= 2 or _letters(folded[match.end() : cut]) < 3 else cut
+                if parts.amount is not None and parts.amount < 0 < parts.quantity:
+                    pass
+        elif money is None and (at := _AT_PRICE.search(folded)) is not None:
+            price = next((num for num in nums if num.start == at.start(1)), None)
+            if price is not None:
+                parts.price = price.value
+                cut = at.start()
+    # a currency's letters at the end of the name belong to the amount
+    name = text[first:cut]
+    name = _trim(name, folded[first:cut])
+    parts.code, name = _code(name)
+    if sum(char.isalpha() for char in name) < 1 or (len(name) <= 4 and fold_unit(name)):
+        if name and parts.code is None and any(char.isdigit() for char in name):
+            parts.code = name
+        parts.name = ""
+        return parts
+    parts.name = name
+    lead = _LEAD.match(name.lower())
+    if lead is not None:
+        value = int(lead.group(1) or lead.group(2) or lead.group(3))
+        rest = name[lead.end() :]
+        if 0 < value < 1000 and sum(char.isalpha() for char in rest) >= 1 and not name.startswith("0"):
+            parts.lead, parts.lead_name = value * SCALE, _EDGE.sub("", rest)
+    if parts.weak is not None:
+        parts.weak_name = name
+        parts.name = name
+    return parts
+
+
+def fold_unit(name: str) -> bool:
+    return name.strip(" .:()@*").lower() in UNITS or name.strip(" .:()@*").lower() in _BETWEEN
+
+
+def _letters(text: str) -> int:
+    return sum(char.isalpha() for char in text)
+
+
+def _amount(row: Row, nums: list[Num], page: Page) -> Num | None:
+    """The number that is the line's amount."""
+    folded = row.folded
+    for num in reversed(row.amounts):
+        at = folded[: num.start].rstrip(" $€¥￥£rmp")
+        if at.endswith("@") and num is row.amounts[-1] and len(row.amounts) == 1:
+            return None  # a unit price
+        if num.places not in (0, 2) and num is row.amounts[-1] and len(row.amounts) > 1:
+            continue
+        if num.places > 2 and not num.symbol:
+            return None
+        tail = folded[num.end :]
+        if _letters(tail) <= 5 or num.places == 2 and (num.start < 3 or _letters(folded[: num.start]) < 2):
+            return num
+        if num.places == 2 and _letters(tail) <= 14 and len(row.amounts) >= 1 and num is row.amounts[-1]:
+            return num
+        return None
+    return None
+
+
+def _contiguous(before: list[Num], cut: int, folded: str) -> list[Num]:
+    """The numbers right before the amount, right to left, with nothing but signs and units between them."""
+    columns: list[Num] = []
+    edge = cut
+    for num in reversed(before):
+        between = folded[num.end : edge].strip(_JOIN)
+        if between and not (between in UNITS or between.rstrip(".") in UNITS or between in _BETWEEN):
+            pieces = between.replace("/", " ").split()
+            if not all(piece.strip(_JOIN) in UNITS or piece.strip(_JOIN) in _BETWEEN for piece in pieces):
+                break
+        if num.start and folded[num.start - 1].isalpha() and folded[num.start - 1] not in "x@" and not num.symbol:
+            break
+        if num.start and folded[num.start - 1] in "-/(#" and num.whole and not num.symbol:
+            break
+        columns.append(num)
+        edge = num.start
+        if len(columns) == 4:
+            break
+    return columns
+
+
+def _columns(parts: Parts, columns: list[Num], money: Num, page: Page, folded: str) -> list[Num]:
+    """Find quantity and unit price among the numbers before the amount; give the numbers that were used."""
+    amount = money.value
+    for i, one in enumerate(columns):
+        for j in range(i + 1, len(columns)):
+            other = columns[j]
+            if not one.value or not other.value:
+                continue
+            if abs(one.value * other.value // SCALE - amount) <= max(150, amount // 300):
+                price_first = (
+                    (other.places == 2 and one.places != 2)
+                    or (one.unit == "x" and other.unit != "x")
+                    or (other.value > one.value and one.whole and not other.whole and "x" not in folded[other.end : one.start])
+                )
+                parts.price, parts.quantity = (other.value, one.value) if price_first else (one.value, other.value)
+                return columns[: j + 1]
+    if not columns:
+        return []
+    first = columns[0]
+    if first.value == amount and (first.places == money.places or not page.decimals) and not (first.whole and page.decimals):
+        parts.price = first.value
+        if len(columns) > 1 and columns[1].value == SCALE:
+            parts.quantity = SCALE
+            return columns[:2]
+        return columns[:1]
+    attached = first.end < len(folded) and folded[first.end].isalpha()
+    if attached and first.unit != "x" and first.unit not in ("pcs", "pc", "stk", "st", "un", "kg", "ea"):
+        return []
+    if first.whole and 0 < first.value <= 999 * SCALE and first.raw[0] != "0":
+        marked = first.unit == "x" or (first.start and folded[first.start - 1] in "x*")
+        if first.start == 0 or folded[first.start - 1] in " x*@":
+            if marked:
+                parts.quantity = first.value
+            else:
+                parts.weak = first.value
+            return [first]
+    return []
+
+
+def _behind(parts: Parts, behind: list[Num], folded: str) -> None:
+    """The amount stands left of the name; a quantity may stand right of it."""
+    if behind and behind[-1].whole and len(behind[-1].raw) <= 2 and not _letters(folded[behind[-1].end :]):
+        parts.weak = behind[-1].value
+
+
+def _trim(name: str, folded: str) -> str:
+    """Without the letters of a currency at its end."""
+    stripped = folded.rstrip(" .:")
+    for mark in (" rm", " rp", " eur", "€", "$", "¥", "￥", "£", " usd", " tl", " x"):
+        if stripped.endswith(mark):
+            name = name[: len(stripped) - len(mark)]
+            break
+    return re.sub(r"\s{2,}", " ", _EDGE.sub("", name)).strip()
+
+
+def _code(name: str) -> tuple[str | None, str]:
+    match = _CODE.match(name)
+    if match is None:
+        digits = name.replace(" ", "")
+        if digits.isdigit() and len(digits) >= 4:
+            return digits, ""
+        return None, name
+    rest = name[match.end() :]
+    if _letters(rest) < 2:
+        return None, name
+    return match.group(1), _EDGE.sub("", rest)
+
+
+def is_head(row: Row, page: Page) -> bool:
+    """The heads of the columns: at least two of name, quantity, price, amount, and no money."""
+    if any(num.places == 2 for num in row.amounts):
+        return False
+    kinds = 0
+    for bit in (w.COL_NAME, w.COL_QTY, w.COL_PRICE, w.COL_AMOUNT):
+        kinds += any(page.meanings[phrase] & bit for _, _, phrase in row.matches)
+    return kinds >= 2 and len(row.matches) >= 2 and len(row.nums) <= 1
