@@ -1,0 +1,154 @@
+"""The same cloud on PostgreSQL: the same answers, and patience while the database is away."""
+
+from __future__ import annotations
+
+import signal
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from cloud import audit
+from cloud.batch import Intake
+from cloud.store import schema
+from cloud.store.database import Store
+from config.cloud import CloudConfig
+from tests.cloud.conftest import Cloud, until
+from tests.cloud.postgres import Postgres
+from tests.cloud.test_batch import BOX, OTHER, packet, rows
+from tests.cloud.test_path import ORDER
+from tests.simulators.box import in_parts, job
+from wire.messages import Proof, Tombstone, new
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    server = Postgres()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def store(postgres: Postgres) -> Iterator[Store]:
+    one = Store(postgres.database(f"t{uuid.uuid4().hex}"))
+    with one.write() as connection:
+        for box, merchant in ((BOX, "cafe"), (OTHER, "other")):
+            connection.execute(
+                sa.insert(schema.boxes).values(id=box, merchant_id=merchant, password_hash="-", created_at=1)
+            )
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def running(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    cloud = Cloud(tmp_path_factory.mktemp("pg"), store=postgres.database("running"))
+    cloud.start()
+    yield cloud
+    cloud.close()
+
+
+def test_the_migrations_make_the_schema(store: Store) -> None:
+    with store.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+
+
+def test_ingest_is_exact_there_too(store: Store) -> None:
+    epoch = str(uuid.uuid4())
+    batch = [packet(job(epoch, seq)) for seq in range(1, 30)] + [
+        packet(m) for m in in_parts(job(epoch, 32, "x" * 150_000))
+    ]
+    batch.append(packet(new(Tombstone, epoch=epoch, first=30, last=30, reason="disk_full")))
+    batch.append(packet(job(epoch, 33, pos="bad\0")))
+    first, second = Intake(store, CloudConfig()), Intake(store, CloudConfig())
+    assert {a.result for a in first.take(batch).answers[BOX].acks} == {"stored"}
+    assert {a.result for a in second.take(batch[::-1]).answers[BOX].acks} == {"duplicate"}
+    assert not first.take([packet(job(epoch, 5, "forged"))]).answers[BOX].acks
+    assert len(rows(store, schema.jobs, "seq")) == 30
+    assert rows(store, schema.holes, "first", "last") == [(31, 31)]
+    assert rows(store, schema.conflicts, "seq") == [(5,)]
+    assert len(rows(store, schema.set_aside, "n")) == 2
+
+
+def test_the_audit_log_holds(store: Store) -> None:
+    with store.write() as connection:
+        for n in range(3):
+            audit.add(connection, None, "operator", "box.add", f"box {n}")
+    with store.read() as connection:
+        assert audit.first_broken(connection) is None
+
+
+def test_both_flows_run(running: Cloud) -> None:
+    with running.merchant("Corner Cafe", "anna") as cafe:
+        box = running.box("Corner Cafe", "cafe-front-1")  # the running service sees the new row by itself
+        box.capture()
+        box.acked([1])
+        found = until(lambda: [r for r in cafe.get("/v1/receipts").json()["receipts"] if r["state"] == "read"])
+        assert found[0]["receipts"][0]["total"] == 1230
+        assert cafe.get("/v1/receipts", params={"q": "corner cafe"}).json()["receipts"]
+        order = cafe.post("/v1/orders", json=ORDER).json()["id"]
+        assert cafe.post("/v1/orders", json=ORDER).json()["id"] == order
+        assert box.orders.get(timeout=10).order == order
+        box.print_order(order, Proof.L1)
+        until(lambda: cafe.get(f"/v1/orders/{order}").json()["state"] == "printed")
+        assert cafe.get("/v1/events").json()["events"]
+        page = running.log_in("anna")
+        assert "CORNER CAFE" in page.get("/").text
+        page.close()
+
+
+@pytest.mark.covers("F39")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["stopped", "crashed"])
+def test_while_the_database_is_away_nothing_is_acknowledged_and_then_everything_is(
+    postgres: Postgres, tmp_path: Path, how: int
+) -> None:
+    cloud = Cloud(tmp_path, store=postgres.database(f"away{how}"))
+    try:
+        with cloud.merchant("Corner Cafe", "anna") as cafe:
+            secret = cloud.command("box", "add", "Corner Cafe", "cafe-front-1")
+            cloud.start()
+            box = cloud.connect("cafe-front-1", secret)
+            box.capture()
+            box.acked([1])
+            postgres.stop(how)
+            for _ in range(20):
+                box.capture()
+            answer = cafe.post("/v1/orders", json=ORDER)
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+            assert answer.json()["type"] == "urn:tillwire:problem:store-away"
+            assert len(box.acks) == 1
+            postgres.start()
+            box.acked(range(1, 22), within=30)
+            assert len(cafe.get("/v1/receipts").json()["receipts"]) == 21
+            assert cloud.stop() == 0
+    finally:
+        if postgres.process is None or postgres.process.poll() is not None:
+            postgres.start()
+        cloud.close()
+
+
+def test_web_and_ingest_may_be_two_processes(postgres: Postgres, tmp_path: Path) -> None:
+    """The page is told within a second of what another process stored."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    url = postgres.database("two")
+    ingest, web = Cloud(tmp_path / "a", store=url, role="ingest"), Cloud(tmp_path / "b", store=url, role="web")
+    ingest.start()
+    web.start()
+    try:
+        with web.merchant("Corner Cafe", "anna") as cafe:
+            box = ingest.connect("cafe-front-1", web.command("box", "add", "Corner Cafe", "cafe-front-1"))
+            box.capture()
+            box.acked([1])
+            until(lambda: cafe.get("/v1/receipts").json()["receipts"])
+            order = cafe.post("/v1/orders", json=ORDER).json()["id"]
+            assert box.orders.get(timeout=10).order == order
+            assert httpx.get(f"{web.url}/healthz").json()["ok"]
+    finally:
+        ingest.close()
+        web.close()
