@@ -52,9 +52,8 @@ def check_config(file: Path) -> None:
 @main.command("read")
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each job (and each receipt in it).")
-@click.option("--png", type=click.Path(path_type=Path), metavar="FILE", help="Write the paper as a picture.")
 @click.option("--explain", is_flag=True, help="Which rule found what, on which line, how surely.")
-def read(files: tuple[Path, ...], as_json: bool, png: Path | None, explain: bool) -> None:
+def read(files: tuple[Path, ...], as_json: bool, explain: bool) -> None:
     """Read captured print streams: what stands on the paper, and what it means."""
     from agent import reading_cli
 
@@ -65,10 +64,6 @@ def read(files: tuple[Path, ...], as_json: bool, png: Path | None, explain: bool
                     click.echo(json.dumps(value, ensure_ascii=False))
             else:
                 click.echo(found.as_text(explain))
-            if png:
-                target = png if found.number == 0 else png.with_stem(f"{png.stem}-{found.number}")
-                target.write_bytes(found.as_png())
-                click.echo(f"picture: {target}", err=True)
 
 
 @main.group("wire")

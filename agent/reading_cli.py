@@ -1,4 +1,4 @@
-"""What `tillwire read` shows: a captured stream, job by job, as text, JSON or a picture."""
+"""What `tillwire read` shows: a captured stream, job by job, as text or as JSON."""
 
 from __future__ import annotations
 
@@ -99,11 +99,6 @@ class Job:
                         f" confidence {finding.confidence:.2f} by {finding.rule or 'no rule named'}"
                     )
         return "\n".join(out)
-
-    def as_png(self) -> bytes:
-        from receipt import picture
-
-        return bytes(picture.png(self.raw))
 
 
 def jobs_of(file: str, stream: bytes) -> Iterator[Job]:

@@ -32,7 +32,7 @@ log = logging.getLogger("tillwire.agent")
 WINDOW = 64  # records on the way: published, neither acknowledged nor given up for now
 BACKLOG_BYTES = 64 * 1024  # of the backlog, published and not yet with the broker
 PIECE = 32 * 1024  # bytes of a job in one part
-RESEND_S, RESEND_MOST_S = 10.0, 600.0  # after the broker took it; doubles
+RESEND_S, RESEND_MOST_S = 2.0, 600.0  # after the broker took it, or 4 times what acks take lately; doubles
 LIVE_MOST = 200  # waiting in memory; more of them become backlog
 PREFETCH_ROWS, PREFETCH_BYTES = 40, 512 * 1024
 WANT_MOST = 5000  # keys taken from one `want`; the cloud asks again for the rest
@@ -45,6 +45,7 @@ class Sent:
     tries: int = 0
     on_the_way: bool = False
     since: float = field(default_factory=time.monotonic)  # of the first try
+    taken: float | None = None  # when the broker took it, of the last try
 
 
 class Uplink:
@@ -64,6 +65,7 @@ class Uplink:
         self._turn = 0
         self._sent: dict[int, Sent] = {}
         self._flying = 0
+        self._ack_s = 0.0  # from the broker's PUBACK to the cloud's acknowledgement, smoothed
         self._large: asyncio.Task[None] | None = None
         self._larges: dict[int, Row] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -265,7 +267,9 @@ class Uplink:
             return  # the reconnect makes all of it due again
         if isinstance(error, Denied):
             self.counters["denied"] += 1
-        pause = min(RESEND_S * 2 ** (sent.tries - 1), RESEND_MOST_S) * random.uniform(0.8, 1.2)
+        sent.taken = time.monotonic()
+        first = max(RESEND_S, 4 * self._ack_s)
+        pause = min(first * 2 ** (sent.tries - 1), RESEND_MOST_S) * random.uniform(0.8, 1.2)
         asyncio.get_running_loop().call_later(pause, self._not_acked, row_id, sent)
         self._wake.set()
 
@@ -390,6 +394,8 @@ class Uplink:
         sent = self._sent.pop(row_id, None)
         if sent is not None:
             self._landed(sent)
+            took = time.monotonic() - (sent.taken or time.monotonic())
+            self._ack_s += (took - self._ack_s) / 8
         self._wake.set()
 
     async def _wanted(self, want: Want) -> None:
