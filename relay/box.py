@@ -222,7 +222,7 @@ class Relay:
             "printers": {name: printer.status() for name, printer in self.printers.items()},
             "pos": {port.name: port.status() for port in self.ports},
             "counters": counters,
-            "capture": "ok" if self.journal.healthy and not any(self._broken()) else "degraded",
+            "capture": "degraded" if self.journal.degraded or any(self._broken()) else "ok",
             "up_s": round(monotonic() - self.began, 1),
         }
 

@@ -28,7 +28,6 @@ OUTPUT_MOST = 1024 * 1024
 JOBS_AT_ONCE = 256 * 1024  # bytes of jobs read from the journal in one go
 log = logging.getLogger("relay.control")
 Header = dict[str, Any]
-Reply = Callable[[Header, bytes], None]  # the last frame of an answer
 
 
 class Problem(Exception):
@@ -42,8 +41,8 @@ class Problem(Exception):
 class Desk(Protocol):
     """Who does what requests ask for (relay.desk)."""
 
-    def serve(self, header: Header, body: bytes, part: Reply, reply: Reply) -> None:
-        """Answer now or later: any number of part(), then one reply(). Raises Problem."""
+    def serve(self, header: Header, body: bytes, answer: Answer) -> None:
+        """Answer now or later: any number of answer.part(), then one answer.reply(). Raises Problem."""
 
 
 class Server:
@@ -90,6 +89,26 @@ class Server:
         Path(self.path).unlink(missing_ok=True)
 
 
+class Answer:
+    """The answer to one request."""
+
+    def __init__(self, connection: _Connection, n: Any) -> None:
+        self._connection, self._n = connection, n
+
+    def part(self, frame: Header, raw: bytes = b"") -> None:
+        """A frame of several."""
+        self._connection.put(_frame({"n": self._n} | frame, raw), answer=True)
+
+    def reply(self, frame: Header, raw: bytes = b"") -> None:
+        """The last frame."""
+        self.part(frame if "error" in frame else {"ok": True} | frame, raw)
+        self._connection.answered()
+
+    def drained(self, call: Callable[[], None]) -> None:
+        """Call once the agent has taken most of what was sent: a large answer is made bit by bit."""
+        self._connection.drained(call)
+
+
 class _Connection:
     def __init__(self, server: Server, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -97,7 +116,8 @@ class _Connection:
         self._input = bytearray()
         self._header: Header | None = None  # read, its body still to come
         self._output: deque[memoryview] = deque()
-        self._size = 0
+        self._size = self._events_size = 0  # bytes that wait; those of events since nothing waited
+        self._when_drained: Callable[[], None] | None = None
         self._busy = False
         self._events = IN
         server.loop.watch(self._fd, IN, self._ready)
@@ -151,25 +171,30 @@ class _Connection:
             self._watch(self._events & ~IN)
 
     def _serve(self, header: Header, body: bytes) -> None:
-        n = header.get("n")
         self._busy = True
-
-        def part(frame: Header, raw: bytes = b"") -> None:
-            self.put(_frame({"n": n} | frame, raw), answer=True)
-
-        def reply(frame: Header, raw: bytes = b"") -> None:
-            part(frame if "error" in frame else {"ok": True} | frame, raw)
-            self._busy = False
-            if self._fd >= 0:
-                self._watch(self._events | IN)
-                self._next()
-
+        answer = Answer(self, header.get("n"))
         try:
-            self._server.desk.serve(header, body, part, reply)
+            self._server.desk.serve(header, body, answer)
         except Problem as error:
-            reply({"error": {"problem": error.problem, "hint": error.hint}})
+            answer.reply({"error": {"problem": error.problem, "hint": error.hint}})
         except (KeyError, TypeError, ValueError) as error:
-            reply({"error": {"problem": f"{header['op']}: {type(error).__name__} {error}", "hint": "see DESIGN §3"}})
+            answer.reply(
+                {"error": {"problem": f"{header['op']}: {type(error).__name__} {error}", "hint": "see DESIGN §3"}}
+            )
+
+    def answered(self) -> None:
+        """The next request may be served; not from here, where the last one is still being served."""
+        self._busy = False
+        if self._fd >= 0:
+            self._watch(self._events | IN)
+            if self._input:
+                self._server.loop.soon(self._next)
+
+    def drained(self, call: Callable[[], None]) -> None:
+        if self._size < JOBS_AT_ONCE or self._fd < 0:
+            call()
+        else:
+            self._when_drained = call
 
     def _refuse(self, problem: str) -> None:
         log.warning("control=closed problem=%s", problem)
@@ -180,7 +205,9 @@ class _Connection:
         """An answer is as large as it is, one at a time; events beyond the limit end the connection."""
         if self._fd < 0:
             return
-        if self._size > OUTPUT_MOST and not answer:
+        if not answer:
+            self._events_size += len(frame)
+        if self._events_size > OUTPUT_MOST:
             log.warning("control=closed problem=the agent does not read what it is told")
             self.close()
             return
@@ -204,6 +231,11 @@ class _Connection:
             else:
                 self._output[0] = self._output[0][sent:]
         self._watch(self._events | OUT if self._output else self._events & ~OUT)
+        if not self._output:
+            self._events_size = 0
+        if self._when_drained is not None and self._size < JOBS_AT_ONCE:
+            call, self._when_drained = self._when_drained, None
+            call()
 
     def _watch(self, events: int) -> None:
         if events != self._events and self._fd >= 0:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from relay import allowed
-from relay.control import JOBS_AT_ONCE, Header, Problem, Reply
+from relay.control import JOBS_AT_ONCE, Answer, Header, Problem
 from relay.fates import Fate, NotNow
 from relay.store import Store
 
@@ -23,21 +23,21 @@ class Desk:
     def __init__(self, relay: Relay) -> None:
         self.relay = relay
 
-    def serve(self, header: Header, body: bytes, part: Reply, reply: Reply) -> None:
+    def serve(self, header: Header, body: bytes, answer: Answer) -> None:
         serve = getattr(self, "_" + header["op"], None)
         if serve is None:
             raise Problem(f"no such request: {header['op']}", "hello jobs replace release print withdraw fates status probe buzz new_epoch")  # fmt: skip  # noqa: E501
-        serve(header, body, part, reply)
+        serve(header, body, answer)
 
     # ------------------------------------------------------------------ captured jobs
 
-    def _hello(self, header: Header, body: bytes, part: Reply, reply: Reply) -> None:
+    def _hello(self, header: Header, body: bytes, answer: Answer) -> None:
         def facts(store: Store) -> Header:
             return store.facts()
 
-        self._read(facts, lambda found: reply(found | {"version": VERSION} | self.relay.status(), b""), reply)
+        self._read(facts, lambda found: answer.reply(found | {"version": VERSION} | self.relay.status()), answer)
 
-    def _jobs(self, header: Header, body: bytes, part: Reply, reply: Reply) -> None:
+    def _jobs(self, header: Header, body: bytes, answer: Answer) -> None:
         keys = header.get("keys")
         limit = min(int(header.get("limit") or 20), JOBS_MOST)
         sent = 0
@@ -46,54 +46,54 @@ class Desk:
 
             def some(found: list[tuple[Header, bytes]]) -> None:
                 for job, raw in found:
-                    part(job, raw)
-                reply({"count": len(found), "more": False}, b"")
+                    answer.part(job, raw)
+                answer.reply({"count": len(found), "more": False})
 
             wanted = [_key(key) for key in keys[:JOBS_MOST]]
-            self._read(lambda store: store.some(wanted), some, reply)
+            self._read(lambda store: store.some(wanted), some, answer)
             return
 
         def page(after: list[Any] | None) -> None:
-            self._read(lambda store: store.due(after, limit - sent, JOBS_AT_ONCE), found, reply)
+            self._read(lambda store: store.due(after, limit - sent, JOBS_AT_ONCE), found, answer)
 
         def found(result: tuple[list[tuple[Header, bytes]], bool]) -> None:
             nonlocal sent
             rows, more = result
             last = None
             for job, raw in rows:
-                part(job, raw)
+                answer.part(job, raw)
                 last = job["job"]["key"] if "job" in job else [job["tomb"]["epoch"], job["tomb"]["first"]]
             sent += len(rows)
             if more and rows and sent < limit:
-                page(last)
+                answer.drained(lambda: page(last))
             else:
-                reply({"count": sent, "more": more}, b"")
+                answer.reply({"count": sent, "more": more})
 
         page(_key(header["after"]) if header.get("after") else None)
 
-    def _replace(self, header: Header, body: bytes, part: Reply, reply: Reply) -> None:
+    def _replace(self, header: Header, body: bytes, answer: Answer) -> None:
         key, sha256 = _key(header["key"]), str(header["sha256_raw"])
 
         def done(result: tuple[list[Any], str]) -> None:
-            reply({"key": result[0], "sha256": result[1]}, b"")
+            answer.reply({"key": result[0], "sha256": result[1]})
 
-        self._write(lambda store: store.replace(key, sha256, body), done, reply)
+        self._write(lambda store: store.replace(key, sha256, body), done, answer)
 
-    def _release(self, header: Header, body: bytes, part: Reply, reply: Reply) -> None:
+    def _release(self, header: Header, body: bytes, answer: Answer) -> None:
         jobs = [[*_key(job[:2]), str(job[2])] for job in header["jobs"]]
 
         def done(result: tuple[int, list[Header]]) -> None:
             self.relay.expire_soon()
-            reply({"released": result[0], "refused": result[1]}, b"")
+            answer.reply({"released": result[0], "refused": result[1]})
 
-        self._write(lambda store: store.release(jobs), done, reply)
+        self._write(lambda store: store.release(jobs), done, answer)
 
-    def _new_epoch(self, header: Header, body: bytes, part: Reply, reply: Reply) -> None:
-        self._write(lambda store: store.new_epoch(), lambda epoch: reply({"epoch": epoch}, b""), reply)
+    def _new_epoch(self, header: Header, body: bytes, answer: Answer) -> None:
+        self._write(lambda store: store.new_epoch(), lambda epoch: answer.reply({"epoch": epoch}), answer)
 
     # ------------------------------------------------------------------ slips
 
-    def _print(self, header: Header, body: bytes, part: Reply, reply: Reply) -> None:
+    def _print(self, header: Header, body: bytes, answer: Answer) -> None:
         slip, attempt, copy = str(header["slip"]), int(header["attempt"]), int(header.get("copy") or 0)
         name = str(header.get("printer") or "") or next(iter(self.relay.printers))
         if name not in self.relay.printers:
@@ -105,7 +105,7 @@ class Desk:
 
         def done(result: tuple[Fate, dict[str, Any] | None]) -> None:
             fate, queued = result
-            reply({"fate": fate}, b"")
+            answer.reply({"fate": fate})
             if queued is not None:
                 self.relay.tell_fate(fate)
                 self.relay.slips[name].add(queued)
@@ -118,12 +118,12 @@ class Desk:
                 raise NotNow(f"this is no slip: {wrong}", "a slip holds text, its style, codes, pictures and one cut")
             return store.fates.intend(slip, attempt, name, copy, valid_s, body)
 
-        self._write(intend, done, reply)
+        self._write(intend, done, answer)
 
-    def _withdraw(self, header: Header, body: bytes, part: Reply, reply: Reply) -> None:
+    def _withdraw(self, header: Header, body: bytes, answer: Answer) -> None:
         slip, attempt = str(header["slip"]), int(header["attempt"])
         if any(slips.is_started(slip, attempt) for slips in self.relay.slips.values()):
-            reply({"result": "too_late"}, b"")
+            answer.reply({"result": "too_late"})
             return
         for slips in self.relay.slips.values():
             slips.remove(slip, attempt)
@@ -131,30 +131,30 @@ class Desk:
         def done(result: tuple[str, Fate | None]) -> None:
             if result[1] is not None:
                 self.relay.tell_fate(result[1])
-            reply({"result": result[0]}, b"")
+            answer.reply({"result": result[0]})
 
-        self._write(lambda store: store.fates.withdraw(slip, attempt), done, reply)
+        self._write(lambda store: store.fates.withdraw(slip, attempt), done, answer)
 
-    def _fates(self, header: Header, body: bytes, part: Reply, reply: Reply) -> None:
+    def _fates(self, header: Header, body: bytes, answer: Answer) -> None:
         after = int(header.get("after") or 0)
 
         def done(fates: list[Fate]) -> None:
-            reply({"fates": fates, "last": fates[-1]["id"] if fates else after}, b"")
+            answer.reply({"fates": fates, "last": fates[-1]["id"] if fates else after})
 
-        self._read(lambda store: store.fates.after(after), done, reply)
+        self._read(lambda store: store.fates.after(after), done, answer)
 
     # ------------------------------------------------------------------ printers
 
-    def _status(self, header: Header, body: bytes, part: Reply, reply: Reply) -> None:
+    def _status(self, header: Header, body: bytes, answer: Answer) -> None:
         if header.get("ask"):
-            self.relay.ask_printers(lambda: reply(self.relay.status(), b""))
+            self.relay.ask_printers(lambda: answer.reply(self.relay.status()))
         else:
-            reply(self.relay.status(), b"")
+            answer.reply(self.relay.status())
 
-    def _probe(self, header: Header, body: bytes, part: Reply, reply: Reply) -> None:
-        self.relay.probe(str(header.get("url") or ""), lambda found: reply({"devices": found}, b""))
+    def _probe(self, header: Header, body: bytes, answer: Answer) -> None:
+        self.relay.probe(str(header.get("url") or ""), lambda found: answer.reply({"devices": found}))
 
-    def _buzz(self, header: Header, body: bytes, part: Reply, reply: Reply) -> None:
+    def _buzz(self, header: Header, body: bytes, answer: Answer) -> None:
         name = str(header.get("printer") or "") or next(iter(self.relay.printers))
         printer = self.relay.printers.get(name)
         if printer is None:
@@ -163,24 +163,24 @@ class Desk:
             raise Problem(f"printer {name} has no buzzer that we know of", "set its model, or `buzzer` in its file")
         if not self.relay.slips[name].between_jobs(bytes.fromhex(printer.model.buzzer)):
             raise Problem(f"printer {name} is printing, or cannot be reached", "ask again")
-        reply({}, b"")
+        answer.reply({})
 
     # ------------------------------------------------------------------ the journal
 
-    def _read(self, work: Callable[[Store], Any], done: Callable[[Any], None], reply: Reply) -> None:
-        self.relay.journal.read(work, done, lambda error: _failed(error, reply))
+    def _read(self, work: Callable[[Store], Any], done: Callable[[Any], None], answer: Answer) -> None:
+        self.relay.journal.read(work, done, lambda error: _failed(error, answer))
 
-    def _write(self, work: Callable[[Store], Any], done: Callable[[Any], None], reply: Reply) -> None:
-        self.relay.journal.do(work, done, lambda error: _failed(error, reply))
+    def _write(self, work: Callable[[Store], Any], done: Callable[[Any], None], answer: Answer) -> None:
+        self.relay.journal.do(work, done, lambda error: _failed(error, answer))
 
 
-def _failed(error: Exception, reply: Reply) -> None:
+def _failed(error: Exception, answer: Answer) -> None:
     if isinstance(error, NotNow):
-        reply({"error": {"problem": error.problem, "hint": error.hint}}, b"")
+        answer.reply({"error": {"problem": error.problem, "hint": error.hint}})
     elif isinstance(error, (sqlite3.Error, OSError)):
-        reply({"error": {"problem": f"the journal fails: {error}", "hint": "is the disk full, or dying?"}}, b"")
+        answer.reply({"error": {"problem": f"the journal fails: {error}", "hint": "is the disk full, or dying?"}})
     else:
-        reply({"error": {"problem": str(error), "hint": ""}}, b"")
+        answer.reply({"error": {"problem": str(error), "hint": ""}})
 
 
 def _key(key: Any) -> list[Any]:

@@ -68,6 +68,7 @@ class Journal:
         self._lives = 0
         self._owed: list[tuple[int, int, str]] = []  # life, id, reason: tombstones that could not be written yet
         self._unchecked = 0  # bytes in the WAL
+        self._checkpoint_after = CHECKPOINT_AFTER
         self._full = False  # the disk was full, and the reserve is spent
         self._lock_file: int | None = None
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
@@ -92,6 +93,11 @@ class Journal:
                 f"{self.path} is in use by another tillwire-relay; stop that one first (systemctl stop tillwire-relay)"
             ) from None
         self._lock_file = fd
+
+    @property
+    def degraded(self) -> bool:
+        """Not everything that is printed can be kept now."""
+        return not self.healthy or self._full
 
     def start(self) -> None:
         self._thread.start()
@@ -171,7 +177,7 @@ class Journal:
                 self._commit([self._reads.popleft()])
             if self._reads:
                 self._queue.put(_NUDGE)
-            elif self._queue.empty():
+            elif self._queue.empty() or self._unchecked > CHECKPOINT_AT_ONCE:
                 self._tidy()
         if self._store is not None:
             self._checkpoint("TRUNCATE")
@@ -224,6 +230,7 @@ class Journal:
             store = self._opened()
             db = store.db
             written = sum(len(piece) for op in ops if op.recording is not None for piece in op.recording.inbox)
+            before = store.kept, dict(store.unsettled), set(store.fresh_tombs)
             db.execute("BEGIN IMMEDIATE")
             try:
                 self._pay(store)
@@ -235,6 +242,7 @@ class Journal:
             except BaseException:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
+                store.kept, store.unsettled, store.fresh_tombs = before
                 raise
         except (sqlite3.Error, OSError) as error:
             self._fault(error)
@@ -267,6 +275,8 @@ class Journal:
                     raise
                 self._set_aside(error)
                 self._store = Store(self.path, self._lives, self.quota)
+            disk = os.statvfs(self.folder)
+            self._checkpoint_after = min(CHECKPOINT_AFTER, disk.f_blocks * disk.f_frsize // 16)
             self._make_reserve()
         return self._store
 
@@ -274,10 +284,10 @@ class Journal:
         """A commit failed. What was written is in doubt: begin again with a fresh connection (never trust a second
         fsync after one that failed), or with a fresh journal where the file itself is ruined."""
         self.counters["journal_errors"] += 1
-        if self.healthy:
+        if self.healthy and not self._full:
             log.error("journal=failing error=%s hint=is the disk full, read-only or dying? printing goes on", error)
         self.healthy = False
-        if self._store is not None and isinstance(error, sqlite3.Error):
+        if self._store is not None and isinstance(error, sqlite3.Error) and not _is_full(error):
             unsettled, life = self._store.unsettled, self._store.life
             try:
                 self._store.close()
@@ -327,7 +337,7 @@ class Journal:
             return
         if self._store.wiped:
             self._checkpoint("TRUNCATE")
-        elif self._unchecked > CHECKPOINT_AFTER:
+        elif self._unchecked > self._checkpoint_after:
             self._checkpoint("PASSIVE")
         else:
             return
@@ -339,8 +349,9 @@ class Journal:
             self._store.db.execute(f"PRAGMA wal_checkpoint({kind})").fetchone()
             self._unchecked, self._store.wiped = 0, False
         except sqlite3.Error as error:
+            if not self._full:
+                log.warning("checkpoint=failed error=%s", error)
             self._release_reserve()
-            log.warning("checkpoint=failed error=%s", error)
 
 
 _NUDGE = _Op(lambda store: None, None, None)

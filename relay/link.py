@@ -276,6 +276,11 @@ class PosLink:
 
     # ------------------------------------------------------------------ holding back
 
+    @property
+    def is_paused(self) -> bool:
+        """Not read now: the POS is held back."""
+        return not self._events & IN and not self.ended
+
     def _pause(self) -> None:
         if self._events & IN:
             self._watch(self._events & ~IN)

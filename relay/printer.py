@@ -52,7 +52,6 @@ class PrinterLink:
         self.router = Router(self._to_pos, lambda: changed(self))
         self.last_byte = 0.0  # when a POS byte was last written
         self.on_free: Callable[[], None] = lambda: None  # nobody has the turn
-        self.on_drained: Callable[[], None] | None = None  # everything is written
         self.on_gone: Callable[[], bool] = lambda: False  # True: what is not written must not be written later
         self._changed = changed
         self._sent: deque[bytes | memoryview] = deque()  # written, perhaps not taken
@@ -214,10 +213,11 @@ class PrinterLink:
         if self.urgent:
             self._send_realtime()
         holder = self.turns.holder
-        if self.on_drained is not None:
-            self.on_drained()
         if holder is not None and holder is self.turns.holder:
             holder.turn()
+        for link in tuple(self.pos):
+            if link.is_paused:
+                link.turn()
 
     def _joined(self) -> bytes:
         pieces, size = [], 0

@@ -50,7 +50,7 @@ class Slips:
         self._timer: Timer | None = None
         self._expiry: Timer | None = None
         self._proof_timer: Timer | None = None
-        self._asked = 0
+        self._asking: _Asking | None = None
         self._proving: _Proof | None = None
         self._told_reason: dict[tuple[str, int], str] = {}
         printer.on_free = self.check
@@ -90,7 +90,7 @@ class Slips:
         self._now = self.queue[0]
         self._stage = "checking"
         if self.printer.model.answers and self.printer.model.realtime:
-            self._ask_status(self._checked, CHECK_S)
+            self._asking = _Asking(self.loop, self.printer, self._checked)
         else:
             self._checked()
 
@@ -143,39 +143,15 @@ class Slips:
             printer.send(raw)
         return free
 
-    # ------------------------------------------------------------------ asking how it is
-
-    def _ask_status(self, then: Callable[[], None], patience: float) -> None:
-        """DLE EOT 1, 2 and 4; `then` once all are answered, or nothing more comes."""
-        self._asked, self._then = 3, then
-        for n in (1, 2, 4):
-            self.printer.realtime(None, bytes((0x10, 0x04, n)), self._answered)
-        self._timer_for(patience, self._stop_and_go_on)
-
-    def _answered(self, answer: bytes) -> None:
-        self._asked -= 1
-        if self._asked == 0:
-            self._stop_and_go_on()
-
-    def _stop_and_go_on(self) -> None:
-        then, self._then = self._then, None
-        self._asked = 0
-        if self._timer is not None:
-            self._timer.cancel()
-        if then is not None:
-            then()
-
     def _stop_asking(self) -> None:
-        self._then = None
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._asking is not None:
+            self._asking.stop()
+            self._asking = None
 
     def _timer_for(self, seconds: float, call: Callable[[], None]) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self.loop.after(seconds, call)
-
-    _then: Callable[[], None] | None = None
 
     # ------------------------------------------------------------------ printing
 
@@ -322,6 +298,32 @@ class Slips:
         )
 
 
+class _Asking:
+    """DLE EOT 1, 2 and 4: `then` once all are answered, or nothing more comes."""
+
+    def __init__(self, loop: Loop, printer: PrinterLink, then: Callable[[], None]) -> None:
+        self._left = 3
+        self._then: Callable[[], None] | None = then
+        self._timer = loop.after(CHECK_S, self._over)
+        for n in (1, 2, 4):
+            printer.realtime(None, bytes((0x10, 0x04, n)), self._answered)
+
+    def _answered(self, answer: bytes) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._over()
+
+    def _over(self) -> None:
+        then = self._then
+        self.stop()
+        if then is not None:
+            then()
+
+    def stop(self) -> None:
+        self._then = None
+        self._timer.cancel()
+
+
 class _Proof:
     """The questions behind one slip, and what their answers prove."""
 
@@ -368,12 +370,12 @@ class _Proof:
         elif self._answered:
             self._ask_how_it_is()
 
-    def _ask_how_it_is(self) -> None:
+    def _ask_how_it_is(self, then: Callable[[], None] | None = None) -> None:
         slips = self.slips
-        if slips.printer.model.realtime and slips.may_ask() and slips._stage in ("writing", "proving"):
-            slips._ask_status(self._grade, CHECK_S)
+        if slips.printer.up and slips.printer.model.realtime and slips.may_ask():
+            _Asking(slips.loop, slips.printer, then or self._grade)
         else:
-            self._grade()
+            (then or self._grade)()
 
     def _grade(self) -> None:
         trouble = self.slips.printer.router.status.trouble
@@ -383,10 +385,8 @@ class _Proof:
         """The answer may still come when the paper is refilled: then it lands late."""
         if self._answered:
             self._grade()
-        elif self.slips.may_ask() and self.slips.printer.up and self.slips.printer.model.realtime:
-            self.slips._ask_status(self._give_up, CHECK_S)
         else:
-            self._give_up()
+            self._ask_how_it_is(self._give_up)
 
     def _give_up(self) -> None:
         trouble = self.slips.printer.router.status.trouble

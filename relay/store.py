@@ -300,7 +300,9 @@ class Store:
     def bury(self, recording: Recording, reason: str) -> None:
         """Nothing of this recording can be kept: its seq becomes a tombstone."""
         recording.inbox.clear()
-        self.tombstone(self.take_seq(recording), reason)
+        id_ = self.take_seq(recording)
+        self.unsettled.pop(id_, None)
+        self.tombstone(id_, reason)
         first = recording.capture * PER_CAPTURE
         self.db.execute("DELETE FROM open_jobs WHERE capture = ?", (recording.capture,))
         self.db.execute("DELETE FROM pieces WHERE id >= ? AND id < ?", (first, first + PER_CAPTURE))

@@ -1,4 +1,4 @@
-"""What goes wrong around the relay: the printer vanishes, the disk fails, the process is killed. Paper first, always."""
+"""What goes wrong around the relay: printer, disk, process. Paper first, always."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -72,17 +71,9 @@ def test_a_pos_may_be_hung_up_on_when_the_printer_is_gone(
     assert pos.is_hung_up()
     assert box.pos().is_hung_up()
     printer.plug_in()
-    again = box.pos()
-
-    def printed() -> bool:
-        nonlocal again
-        if again.is_hung_up(0.05):
-            again = box.pos()
-            return False
-        again.send(RECEIPT)
-        return True
-
-    until(printed)
+    with closing(box.agent()) as agent:
+        until(lambda: agent.ask("status")["printers"]["main"]["connected"])
+    box.pos().send(RECEIPT)
     printer.wait(lambda: bytes(printer.received).endswith(RECEIPT))
 
 
@@ -317,6 +308,7 @@ def test_a_fault_in_capture_makes_the_link_pass_through(
     box = make_box(start=False).start(command=[sys.executable, "-c", BAD_CAPTURE])
     pos = box.pos()
     pos.send(RECEIPT)
+    box.jobs(1)
     pos.send(b"\x1b@BOOM\n" + RECEIPT)
     pos.send(RECEIPT)
     expected = RECEIPT + b"\x1b@BOOM\n" + RECEIPT * 2
@@ -362,8 +354,11 @@ def test_strangers_and_too_many_connections_are_refused(
         }
     )
     links = [box.pos() for _ in range(3)]
-    assert box.pos().is_hung_up()
-    assert box.pos("far").is_hung_up()
+    for name in ("till", "far"):
+        try:
+            assert box.pos(name).is_hung_up()
+        except ConnectionResetError:
+            pass  # refused before we saw it open
     links[0].send(RECEIPT)
     assert printer.printed(len(RECEIPT)) == RECEIPT
     assert box.counters()["pos_refused"] == 2
@@ -372,7 +367,3 @@ def test_strangers_and_too_many_connections_are_refused(
 def _rss_kb(pid: int) -> int:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
-
-
-def _unused(value: Any) -> Any:
-    return value
