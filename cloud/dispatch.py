@@ -20,13 +20,16 @@ from cloud import metrics, orders
 from cloud.events import Bell
 from cloud.mqtt import Address, Mqtt, Offline
 from cloud.store.database import Store
-from cloud.store.schema import boxes, outbox
+from cloud.store.schema import boxes, deliveries, events, outbox, parts, sessions
 from config.cloud import CloudConfig
 from wire import topics
 from wire.messages import now_ms
 
 log = logging.getLogger("cloud.dispatch")
 SLOWEST_MS = 60_000
+SWEEP_S = 600
+KEEP_OUTBOX_MS = 7 * 86_400_000
+KEEP_PARTS_MS = 30 * 86_400_000  # pieces whose rest never came; the box still has the job
 
 
 class Dispatch:
@@ -55,7 +58,7 @@ class Dispatch:
                     mqtt.close()
 
     def _work(self, mqtt: Mqtt) -> None:
-        next_tick = 0.0
+        next_tick, next_sweep = 0.0, time.monotonic() + 10
         with self._bell.thread_ear() as ear:
             while not self._stopping.is_set():
                 ear.clear()
@@ -63,6 +66,9 @@ class Dispatch:
                 if time.monotonic() >= next_tick:
                     next_tick = time.monotonic() + 1
                     self._tick()
+                if time.monotonic() >= next_sweep:
+                    next_sweep = time.monotonic() + SWEEP_S
+                    self._sweep()
                 while self.send_due(mqtt) and not self._stopping.is_set():
                     pass
                 ear.wait(0.5)
@@ -77,6 +83,18 @@ class Dispatch:
             )
         if changed:
             self._bell.ring()
+
+    def _sweep(self) -> None:
+        """Rows whose time is over; a few thousand at a time, so that nobody waits."""
+        at = now_ms()
+        old = at - self._config.keep.events_days * 86_400_000
+        with self._store.write() as connection:
+            some = sa.select(events.c.n).where(events.c.at < old).limit(5000)
+            connection.execute(sa.delete(events).where(events.c.n.in_(some)))
+            connection.execute(sa.delete(deliveries).where(deliveries.c.created_at < old))
+            connection.execute(sa.delete(outbox).where(outbox.c.done_at < at - KEEP_OUTBOX_MS))
+            connection.execute(sa.delete(parts).where(parts.c.received_at < at - KEEP_PARTS_MS))
+            connection.execute(sa.delete(sessions).where(sessions.c.expires_at < at))
 
     def send_due(self, mqtt: Mqtt) -> int:
         """-> how many messages were sent. What is sent is marked first: a crash between the two costs one wait."""

@@ -24,6 +24,7 @@ from cloud.ingest import Ingest
 from cloud.mqtt import Address
 from cloud.reading import Readings
 from cloud.store.database import Store
+from cloud.webhooks import Webhooks
 from config.cloud import CloudConfig
 
 log = logging.getLogger("cloud")
@@ -58,6 +59,7 @@ class Service:
                 self._thread("ingest", self.ingest.run)
                 self._thread("dispatch", Dispatch(self.store, config, self._address, self.bell, self.stopping).run)
                 self._thread("readings", Readings(self.store, config, self.bell, self.stopping).run)
+                self._thread("webhooks", Webhooks(self.store, config, self.bell, self.stopping).run)
             if self.role in ("all", "web"):
                 from cloud.web import serve
 

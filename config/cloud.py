@@ -99,6 +99,19 @@ class Orders:
 
 
 @dataclass(frozen=True, slots=True)
+class Webhooks:
+    timeout_s: int = key(5, "A platform's server must have answered after this time, in s.", low=1, high=60)
+    allow_private: bool = key(False, "true: webhooks may go to private addresses and without TLS. For trying out only.")
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    events_days: int = key(
+        30, "Events can be pulled, and deliveries looked at, for this long, in days.", low=7, high=3650
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     level: str = key("info", "How much is logged.", one_of=("debug", "info", "warning", "error"))
 
@@ -110,6 +123,8 @@ class CloudConfig:
     store: Store = section(Store, "The database.")
     ingest: Ingest = section(Ingest, "Taking in what boxes send.")
     orders: Orders = section(Orders, "Orders, from the platform to paper.")
+    webhooks: Webhooks = section(Webhooks, "Telling platforms what happened.")
+    keep: Keep = section(Keep, "How long things are kept. Receipts and orders are kept until they are erased.")
     log: Log = section(Log, "The log.")
 
     @property

@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any
 
 import anyio.to_thread
+from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
@@ -17,6 +18,12 @@ from cloud.auth import Buckets, Who
 from cloud.store.database import Store
 
 KEEP_S = 1.0  # a revoked key works for this long
+
+
+def who_of(request: Request[Any, Any, Any]) -> Who:
+    """Who the guard found."""
+    who: Who = request.state.who
+    return who
 
 
 def key_guard(store: Store, rate: int) -> Any:

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from cloud import orders, views
 from cloud.admin import set_channel
+from cloud.api.access import who_of
 from cloud.api.problem import Problem, not_found
 from cloud.api.shapes import (
     BoxesOut,
@@ -29,6 +30,7 @@ from cloud.api.shapes import (
     check_text,
     from_iso,
 )
+from cloud.api.webhooks import Hooks
 from cloud.auth import Who
 from cloud.console.paper import html_of, png_of
 from cloud.context import Cloud
@@ -43,11 +45,6 @@ Ask = Request[Any, Any, Any]
 
 class ChannelIn(Struct):
     auto_accept: bool
-
-
-def who_of(request: Ask) -> Who:
-    who: Who = request.state.who
-    return who
 
 
 class Orders(Controller):
@@ -276,7 +273,7 @@ def event_list(
     return EventsOut(found, found[-1].n if found else after)
 
 
-ROUTES: Sequence[Any] = (Orders, Receipts, Boxes, Channels, event_list)
+ROUTES: Sequence[Any] = (Orders, Receipts, Boxes, Channels, event_list, Hooks)
 
 
 def _reason(data: ReasonIn) -> str:

@@ -193,6 +193,39 @@ class EventsOut(Struct):
     last: int
 
 
+class WebhookIn(Struct):
+    url: Annotated[str, Meta(min_length=1, max_length=500, description="https://…")]
+    kinds: Annotated[list[str], Meta(max_length=20, description="Event kinds; none: all.")] = []
+
+
+class WebhookOut(Struct):
+    id: str
+    url: str
+    kinds: list[str]
+    created_at: str
+    failing_since: str | None
+    problem: str
+    disabled_at: str | None
+    secret: str | UnsetType = UNSET  # only in the answer that makes it
+
+
+class WebhooksOut(Struct):
+    webhooks: list[WebhookOut]
+
+
+class DeliveryOut(Struct):
+    event: int
+    state: str  # due | done | dead
+    tries: int
+    status: int | None
+    problem: str
+    next_at: str
+
+
+class DeliveriesOut(Struct):
+    deliveries: list[DeliveryOut]
+
+
 def iso(ms: int | None) -> str | None:
     """ms since 1970 -> RFC 3339 with ms."""
     if ms is None:

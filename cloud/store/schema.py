@@ -117,6 +117,7 @@ audit = Table(
     _text("object"),
     _text("detail"),
     Column("hash", LargeBinary, nullable=False),  # sha256 over the entry before and this one
+    sqlite_autoincrement=True,  # a number is never used again, even when all rows are gone
 )
 
 # ---- boxes and what they send
@@ -275,6 +276,7 @@ set_aside = Table(  # messages that cannot be used, the last few thousand
     _maybe_text("merchant_id"),
     _text("problem"),
     Column("payload", LargeBinary, nullable=False),
+    sqlite_autoincrement=True,  # a number is never used again, even when all rows are gone
 )
 
 # ---- orders
@@ -369,11 +371,12 @@ events = Table(
     metadata,
     Column("n", Counter, primary_key=True, autoincrement=True),
     _text("merchant_id"),
-    _ms("at"),
+    _ms("at", index=True),
     _text("kind"),  # receipt.read | order.changed | box.changed | alarm.raised | alarm.cleared
     _text("object"),
     _text("data"),  # JSON
     Index(None, "merchant_id", "n"),
+    sqlite_autoincrement=True,  # a number is never used again, even when all rows are gone
 )
 
 alarms = Table(
@@ -395,14 +398,27 @@ webhooks = Table(
     _text("merchant_id", primary_key=True),
     _text("id", primary_key=True),
     _text("url"),
-    _text("secret"),  # whsec_…; signing needs it in the clear
+    _text("secret"),  # whsec_…: signing needs it in the clear
     _text("kinds"),  # space separated event kinds; empty: all
-    Column("after", BigInteger, nullable=False),  # events up to this one were delivered or given up
+    Column("after", BigInteger, nullable=False),  # events up to this one have their row in `deliveries`
     _ms("created_at"),
-    Column("tries", Integer, nullable=False, server_default="0"),
-    _ms("next_at"),
     _maybe_ms("failing_since"),
     _text("problem"),
     _maybe_ms("disabled_at"),
-    Index(None, "next_at"),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    _text("merchant_id", primary_key=True),
+    _text("webhook_id", primary_key=True),
+    Column("event_n", BigInteger, primary_key=True),
+    _text("state"),  # due | done | dead
+    Column("tries", Integer, nullable=False, server_default="0"),
+    _ms("created_at"),
+    _ms("next_at"),
+    Column("status", Integer, nullable=True),  # of the last answer
+    _text("problem"),
+    Index("ix_deliveries_due", "next_at", sqlite_where=text("state = 'due'"), postgresql_where=text("state = 'due'")),
+    Index(None, "created_at"),
 )
