@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from litestar.di import NamedDependency
 
 from cloud.events import Bell
+from cloud.reader_door import Shared
 from cloud.store.database import Store
 from config.cloud import CloudConfig
 
@@ -19,6 +20,7 @@ class Context:
     config: CloudConfig
     bell: Bell
     stopping: threading.Event
+    pictures: Shared
     works: Callable[[], dict[str, bool]]  # name of a part -> whether it works, for /healthz
 
     @property

@@ -8,10 +8,6 @@ shown as such, and the others go on.
 from __future__ import annotations
 
 import logging
-import os
-import select
-import subprocess
-import sys
 import threading
 import time
 from typing import Any
@@ -20,8 +16,8 @@ import msgspec
 import sqlalchemy as sa
 
 from cloud import events, metrics
-from cloud.children import die_with_parent
 from cloud.events import Bell, to_json
+from cloud.reader_door import Reader, ReaderDied
 from cloud.store.database import Store
 from cloud.store.schema import jobs, papers, receipts
 from config.cloud import CloudConfig
@@ -29,84 +25,9 @@ from receipt.model import Receipt
 from wire.messages import BadMessage, Reading, unpack_reading
 
 log = logging.getLogger("cloud.reading")
-READ_S = 10.0
-CHILD = ["-m", "cloud.reader"]
 TRIES = 3
 AT_ONCE = 100
 MAX_MONEY = 1 << 53
-
-
-class ReaderDied(Exception):
-    """The child ended, hung, or said what is no reading."""
-
-
-class Reader:
-    """The child. `read(raw)` -> Reading; raises ReaderDied, and the next call starts another one."""
-
-    def __init__(self) -> None:
-        self._child: subprocess.Popen[bytes] | None = None
-        self.rules_version: str | None = None  # None until one has started
-
-    def start(self) -> None:
-        if self._child is not None and self._child.poll() is None:
-            return
-        self._child = subprocess.Popen(
-            [sys.executable, *CHILD],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            preexec_fn=die_with_parent(os.getpid()),
-        )
-        self.rules_version = self._answer(READ_S * 3).rules_version
-
-    def read(self, raw: bytes) -> Reading:
-        self.start()
-        assert self._child is not None and self._child.stdin is not None
-        try:
-            self._child.stdin.write(len(raw).to_bytes(4, "big") + raw)
-            self._child.stdin.flush()
-        except OSError as error:
-            self.stop()
-            raise ReaderDied(f"the reader ended: {error}") from error
-        return self._answer(READ_S)
-
-    def stop(self) -> None:
-        child, self._child = self._child, None
-        if child is not None:
-            child.kill()
-            child.wait()
-            for pipe in (child.stdin, child.stdout):
-                if pipe is not None:
-                    try:
-                        pipe.close()
-                    except OSError:
-                        pass
-
-    def _answer(self, limit_s: float) -> Reading:
-        end = time.monotonic() + limit_s
-        try:
-            size = int.from_bytes(self._exactly(4, end), "big")
-            return msgspec.msgpack.decode(self._exactly(size, end), type=Reading)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-            code = None
-            if self._child is not None:
-                try:
-                    code = self._child.wait(0.2)
-                except subprocess.TimeoutExpired:  # it hangs: stop() kills it
-                    pass
-            self.stop()
-            raise ReaderDied(f"{error} (code {code})") from error
-
-    def _exactly(self, count: int, end: float) -> bytes:
-        assert self._child is not None and self._child.stdout is not None
-        descriptor, data = self._child.stdout.fileno(), b""
-        while len(data) < count:
-            if not select.select([descriptor], [], [], max(0.0, end - time.monotonic()))[0]:
-                raise OSError("the reader did not answer in time")
-            piece = os.read(descriptor, min(count - len(data), 1 << 20))
-            if not piece:
-                raise OSError("the reader ended")
-            data += piece
-        return data
 
 
 class Readings:

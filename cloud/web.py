@@ -22,6 +22,7 @@ from cloud.api.access import key_guard
 from cloud.api.routes import ROUTES
 from cloud.console.pages import Console
 from cloud.context import Cloud, Context
+from cloud.reader_door import Shared
 from cloud.service import ready
 
 if TYPE_CHECKING:
@@ -127,7 +128,8 @@ async def serve(service: Service) -> None:
             parts["broker"] = service.ingest.connected.is_set()
         return parts
 
-    cloud = Context(service.store, config, service.bell, service.stopping, works)
+    pictures = Shared()
+    cloud = Context(service.store, config, service.bell, service.stopping, pictures, works)
     host, _, port = config.web.listen.rpartition(":")
     server = _Server(
         uvicorn.Config(
@@ -153,7 +155,10 @@ async def serve(service: Service) -> None:
         loop.add_signal_handler(number, stop)
     if service.stopping.is_set():
         return
-    await server.serve()
+    try:
+        await server.serve()
+    finally:
+        pictures.stop()
 
 
 class _Server(uvicorn.Server):

@@ -32,7 +32,7 @@ from cloud.api.shapes import (
 )
 from cloud.api.webhooks import Hooks
 from cloud.auth import Who
-from cloud.console.paper import html_of, png_of
+from cloud.console.paper import POLICY, html_of, png_of
 from cloud.context import Cloud
 from wire.messages import OrderContent, OrderItem
 from wire.topics import is_box
@@ -197,14 +197,18 @@ class Receipts(Controller):
         return str(self._find(receipt_id, request, cloud).text)
 
     @get("/{receipt_id:str}/html", opt={"scope": "receipts:read"}, media_type="text/html", sync_to_thread=True)
-    def html(self, receipt_id: FromPath[str], request: Ask, cloud: Cloud) -> str:
+    def html(self, receipt_id: FromPath[str], request: Ask, cloud: Cloud) -> Response[str]:
+        """The paper, styled, as one page without scripts."""
         found = self._find(receipt_id, request, cloud)
-        return html_of(self._raw(receipt_id, request, cloud), str(found.text))
+        page = html_of(cloud.pictures, self._raw(receipt_id, request, cloud), str(found.text))
+        return Response(page, media_type="text/html", headers={"Content-Security-Policy": POLICY})
 
     @get("/{receipt_id:str}/png", opt={"scope": "receipts:read"}, media_type="image/png", sync_to_thread=True)
     def png(self, receipt_id: FromPath[str], request: Ask, cloud: Cloud) -> Response[bytes]:
+        """The paper as a picture, one dot of the printer a pixel."""
         found = self._find(receipt_id, request, cloud)
-        return Response(png_of(self._raw(receipt_id, request, cloud), str(found.text)), media_type="image/png")
+        picture = png_of(cloud.pictures, self._raw(receipt_id, request, cloud), str(found.text))
+        return Response(picture, media_type="image/png")
 
     @get("/{receipt_id:str}/raw", opt={"scope": "receipts:read"}, sync_to_thread=True)
     def raw(self, receipt_id: FromPath[str], request: Ask, cloud: Cloud) -> Response[bytes]:

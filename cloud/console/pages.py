@@ -25,6 +25,7 @@ from cloud import audit, auth, events, metrics, orders, views, words
 from cloud.api.problem import Problem, from_exception, not_found
 from cloud.api.shapes import check_text
 from cloud.auth import Buckets, Who
+from cloud.console.paper import png_of
 from cloud.context import Context
 from cloud.store.database import Store
 from wire.messages import now_ms
@@ -105,6 +106,13 @@ class Console:
                 return Redirect("/login", status_code=303)
             return self._page(await anyio.to_thread.run_sync(self._receipt_page, who, receipt_id))
 
+        @get("/receipts/{receipt_id:str}/picture", **hidden)
+        async def picture(receipt_id: FromPath[str], request: Ask) -> Response[bytes]:
+            who = await self._who(request)
+            if who is None:
+                raise Problem(401, "logged-out", "Log in again.")
+            return await anyio.to_thread.run_sync(self._picture, who, receipt_id)
+
         @post("/orders/{order_id:str}/{action:str}", status_code=200, **hidden)
         async def act(order_id: FromPath[str], action: FromPath[str], request: Ask) -> Response[Any]:
             who = await self._acting(request, "orders:write")
@@ -133,7 +141,7 @@ class Console:
             age = "public, max-age=31536000, immutable" if fresh else "no-cache"
             return Response(data, media_type=kind, headers={"Cache-Control": age})
 
-        return [home, login_page, login, logout, live, receipt, act, clear, static]
+        return [home, login_page, login, logout, live, receipt, picture, act, clear, static]
 
     # ---- who
 
@@ -242,9 +250,19 @@ class Console:
     def _receipt_page(self, who: Who, receipt_id: str) -> str:
         with self._cloud.store.read() as connection:
             found = views.receipt(connection, who.merchant, receipt_id)
+            drawn = found is not None and views.raw(connection, who.merchant, receipt_id) is not None
         if found is None:
             raise not_found()
-        return self._pages.get_template("receipt.html").render(who=who, receipt=found)
+        return self._pages.get_template("receipt.html").render(who=who, receipt=found, drawn=drawn)
+
+    def _picture(self, who: Who, receipt_id: str) -> Response[bytes]:
+        with self._cloud.store.read() as connection:
+            found = views.receipt(connection, who.merchant, receipt_id)
+            raw = views.raw(connection, who.merchant, receipt_id)
+        if found is None:
+            raise not_found()
+        png = png_of(self._cloud.pictures, raw, str(found.text))
+        return Response(png, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
 
     def _act(self, who: Who, order_id: str, action: str, reason: str) -> None:
         with self._cloud.store.write() as connection:

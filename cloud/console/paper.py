@@ -1,4 +1,4 @@
-"""A receipt as it looked, for the pages: from its raw bytes where we have them, else from its text."""
+"""A receipt as it looked, for pages and API: drawn from its raw bytes where we have them, else from its text."""
 
 from __future__ import annotations
 
@@ -7,23 +7,26 @@ import io
 
 from PIL import Image, ImageDraw, ImageFont
 
-MAX_PICTURE_LINES = 2000
+from cloud.reader_door import Shared
+
+MAX_LINES = 2000
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"  # styled paper, and nothing else
 
 
-def html_of(raw: bytes | None, text: str) -> str:
-    """A whole page, no scripts, nothing loaded from elsewhere."""
-    body = html.escape(text)
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Receipt</title>'
-        '<link rel="stylesheet" href="/static/app.css"><body class="one"><main class="beside">'
-        f'<div class="sheet whole w48"><div class="paper strip"><pre>{body}</pre></div></div></main></body></html>'
-    )
+def html_of(pictures: Shared, raw: bytes | None, text: str) -> str:
+    """A whole page; no scripts, nothing loaded from elsewhere. To be sent with POLICY."""
+    paper = (pictures.html(raw) if raw is not None else None) or f"<pre>{html.escape(text)}</pre>"
+    return f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Receipt</title><body>{paper}</body></html>'
 
 
-def png_of(raw: bytes | None, text: str) -> bytes:
+def png_of(pictures: Shared, raw: bytes | None, text: str) -> bytes:
+    return (pictures.png(raw) if raw is not None else None) or _plain(text)
+
+
+def _plain(text: str) -> bytes:
     """Black on white, as wide as the longest line."""
     font = ImageFont.load_default(18)
-    lines = text.split("\n")[:MAX_PICTURE_LINES] or [""]
+    lines = text.split("\n")[:MAX_LINES] or [""]
     step, margin = 24, 24
     width = int(max((font.getlength(line) for line in lines), default=0)) + 2 * margin
     picture = Image.new("L", (min(max(width, 240), 2000), step * len(lines) + 2 * margin), 255)

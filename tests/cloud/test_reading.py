@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cloud import reading, views
+from cloud import reader_door, views
 from cloud.batch import Intake
 from cloud.events import Bell
 from cloud.mqtt import Publish
-from cloud.reading import Reader, ReaderDied, Readings
+from cloud.reader_door import Reader, ReaderDied, Shared
+from cloud.reading import Readings
 from cloud.store import schema
 from cloud.store.database import Store
 from config.cloud import CloudConfig, Ingest
@@ -83,8 +84,8 @@ def test_a_receipt_that_kills_or_hangs_the_reader_is_marked_and_the_others_go_on
 ) -> None:
     child = tmp_path / "killer.py"
     child.write_text(KILLER)
-    monkeypatch.setattr(reading, "CHILD", [str(child)])
-    monkeypatch.setattr(reading, "READ_S", 1.5)
+    monkeypatch.setattr(reader_door, "CHILD", [str(child)])
+    monkeypatch.setattr(reader_door, "READ_S", 1.5)
     epoch = str(uuid.uuid4())
     texts = ["fine one", "KILL me", "fine two", "HANG on", "fine three"]
     put(store, *(job(epoch, n, text, reading=NO_READING) for n, text in enumerate(texts, 1)))
@@ -97,6 +98,19 @@ def test_a_receipt_that_kills_or_hangs_the_reader_is_marked_and_the_others_go_on
 def test_a_reader_that_does_not_start_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     child = tmp_path / "broken.py"
     child.write_text("raise SystemExit(3)")
-    monkeypatch.setattr(reading, "CHILD", [str(child)])
+    monkeypatch.setattr(reader_door, "CHILD", [str(child)])
     with pytest.raises(ReaderDied, match="code 3"):
         Reader().start()
+
+
+def test_pictures_are_drawn_in_a_child_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shared = Shared()
+    raw = job(str(uuid.uuid4()), 1).raw or b""
+    png, page = shared.png(raw), shared.html(raw)
+    assert png is not None and png.startswith(b"\x89PNG")
+    assert page is not None and "CORNER CAFE" in page
+    shared.stop()
+    child = tmp_path / "broken.py"
+    child.write_text("raise SystemExit(3)")
+    monkeypatch.setattr(reader_door, "CHILD", [str(child)])
+    assert shared.png(raw) is None

@@ -16,6 +16,7 @@ from litestar import Litestar
 
 from cloud.context import Context
 from cloud.events import Bell
+from cloud.reader_door import Shared
 from cloud.store.database import Store
 from cloud.web import make_app
 from config.cloud import CloudConfig
@@ -50,7 +51,7 @@ BODIES: dict[str, Any] = {"reject": {"reason": "x"}, "cancel": {"reason": "x"}, 
 def all_routes(folder: Path) -> list[tuple[str, str]]:
     """(method, path) of everything the application answers."""
     store = Store("sqlite:///unused", folder / "routes.db")
-    app: Litestar = make_app(Context(store, CloudConfig(), Bell(), threading.Event(), dict))
+    app: Litestar = make_app(Context(store, CloudConfig(), Bell(), threading.Event(), Shared(), dict))
     found = []
     for route in app.routes:
         path = route.path_format
