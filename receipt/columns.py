@@ -22,7 +22,7 @@ _BETWEEN: Final = frozenset(("at", "x", "a", "for", "eur", "rm", "rp", "nt", "�
 _JOIN = " \tx*@×=/.,|:$€¥￥£+()[]-~"
 _CODE = re.compile(r"^\s*[*#]?\s*((?=[A-Z\d.\-/]*\d{3})[A-Z]{0,4}[\d.\-/]{4,18}[A-Z]?)\s+(?=\S)")
 _EDGE = re.compile(r"^[\s*#\-.>+:|/]+|[\s*#:\-=.@|/]+$")
-_LEAD = re.compile(r"\s*[*\-]?\s*(?:(\d{1,3})(?:[.,]0{1,3})?\s?(?:x|\*|pcs|pc|stk|@|份|个|個|点|개|-|\))?\.?\s+|x\s?(\d{1,3})\s+|(\d{1,3})\s?x\s*)(?=\S)")
+_LEAD = re.compile(r"\s*[*\-]?\s*(?:(\d{1,3}(?:[.,]\d{1,3})?)\s?(?:x|\*|pcs|pc|stk|@|份|个|個|点|개|-|\))?\.?\s+|x\s?(\d{1,3})\s+|(\d{1,3})\s?x\s*)(?=\S)")
 _TIMES = re.compile(
     r"(?<![\d.,])(\d+(?:[.,]\d+)?)\s?([^\W\d_]{1,5}\.?)?\s?[x*@]\s{0,12}(?:[^\W\d_$€¥￥]{0,4}[$€¥￥£]?\s?)(\d[\d.,]*)"
 )
@@ -43,6 +43,7 @@ class Parts:
     amount: int | None = None
     unit: str | None = None
     code: str | None = None
+    each: bool = False  # a multiplication sign stands between the quantity and the amount
 
     @property
     def numeric(self) -> bool:
@@ -79,13 +80,12 @@ def take_apart(row: Row, page: Page) -> Parts:
         if match is not None:
             one = next((num for num in nums if num.start == match.start(1)), None)
             two = next((num for num in nums if num.start <= match.start(3) < num.end), None)
-            if one is not None and two is not None and two is not money and not one.percent:
+            proved = money is None or (one is not None and two is not None and _multiply(one, two, money))
+            if one is not None and two is not None and two is not money and not one.percent and proved:
                 parts.quantity, parts.price = one.value, two.value
                 unit = (match.group(2) or "").rstrip(".")
                 parts.unit = unit if unit in UNITS else None
                 cut = match.start() if _letters(folded[: match.start()]) >= 2 or _letters(folded[match.end() : cut]) < 3 else cut
-                if parts.amount is not None and parts.amount < 0 < parts.quantity:
-                    pass
         elif money is None and (at := _AT_PRICE.search(folded)) is not None:
             price = next((num for num in nums if num.start == at.start(1)), None)
             if price is not None:
@@ -93,28 +93,41 @@ def take_apart(row: Row, page: Page) -> Parts:
                 cut = at.start()
     # a currency's letters at the end of the name belong to the amount
     name = text[first:cut]
+    if "   " in name:
+        name = _without_heads(name, first, row, page)
     name = _trim(name, folded[first:cut])
     parts.code, name = _code(name)
     if sum(char.isalpha() for char in name) < 1 or (len(name) <= 4 and fold_unit(name)):
         if name and parts.code is None and any(char.isdigit() for char in name):
             parts.code = name
         parts.name = ""
+        if parts.each and parts.price is None and parts.amount is not None and parts.quantity != SCALE:
+            parts.price, parts.amount = abs(parts.amount), None  # "3 x 4.50" alone: what one costs
         return parts
     parts.name = name
     lead = _LEAD.match(name.lower())
     if lead is not None:
-        value = int(lead.group(1) or lead.group(2) or lead.group(3))
+        value = _ten_thousandths(lead.group(1) or lead.group(2) or lead.group(3))
         rest = name[lead.end() :]
-        if 0 < value < 1000 and sum(char.isalpha() for char in rest) >= 1 and not name.startswith("0"):
-            parts.lead, parts.lead_name = value * SCALE, _EDGE.sub("", rest)
+        if 0 < value < 1000 * SCALE and sum(char.isalpha() for char in rest) >= 1 and not name.startswith("0"):
+            parts.lead, parts.lead_name = value, _EDGE.sub("", rest)
     if parts.weak is not None:
         parts.weak_name = name
         parts.name = name
     return parts
 
 
+def _ten_thousandths(text: str) -> int:
+    whole, _, fraction = text.replace(",", ".").partition(".")
+    return int(whole) * SCALE + int((fraction + "0000")[:4])
+
+
 def fold_unit(name: str) -> bool:
     return name.strip(" .:()@*").lower() in UNITS or name.strip(" .:()@*").lower() in _BETWEEN
+
+
+def _multiply(one: Num, two: Num, money: Num) -> bool:
+    return abs(one.value * two.value // SCALE - money.value) <= max(150, money.value // 300)
 
 
 def _letters(text: str) -> int:
@@ -170,7 +183,7 @@ def _columns(parts: Parts, columns: list[Num], money: Num, page: Page, folded: s
             other = columns[j]
             if not one.value or not other.value:
                 continue
-            if abs(one.value * other.value // SCALE - amount) <= max(150, amount // 300):
+            if _multiply(one, other, money):
                 price_first = (
                     (other.places == 2 and one.places != 2)
                     or (one.unit == "x" and other.unit != "x")
@@ -180,6 +193,10 @@ def _columns(parts: Parts, columns: list[Num], money: Num, page: Page, folded: s
                 return columns[: j + 1]
     if not columns:
         return []
+    for place, one in enumerate(columns[1:], 1):
+        if one.value == amount and one.places == money.places == 2 and columns[0].places == 0:
+            parts.price = one.value  # "0.70 13 0.70": a tax code between
+            return columns[: place + 1]
     first = columns[0]
     if first.value == amount and (first.places == money.places or not page.decimals) and not (first.whole and page.decimals):
         parts.price = first.value
@@ -195,6 +212,7 @@ def _columns(parts: Parts, columns: list[Num], money: Num, page: Page, folded: s
         if first.start == 0 or folded[first.start - 1] in " x*@":
             if marked:
                 parts.quantity = first.value
+                parts.each = first.unit == "x"
             else:
                 parts.weak = first.value
             return [first]
@@ -205,6 +223,15 @@ def _behind(parts: Parts, behind: list[Num], folded: str) -> None:
     """The amount stands left of the name; a quantity may stand right of it."""
     if behind and behind[-1].whole and len(behind[-1].raw) <= 2 and not _letters(folded[behind[-1].end :]):
         parts.weak = behind[-1].value
+
+
+def _without_heads(name: str, first: int, row: Row, page: Page) -> str:
+    """"SUGAR        RM  CODE": the heads of columns on the right of a name are none of it."""
+    heads = w.COL_AMOUNT | w.COL_PRICE | w.COL_QTY | w.COL_NAME | w.COL_TAX
+    for start, _, phrase in row.matches:
+        if start > first and row.text[start - 3 : start] == "   " and page.meanings[phrase] & heads:
+            return name[: start - first]
+    return name
 
 
 def _trim(name: str, folded: str) -> str:
@@ -221,6 +248,8 @@ def _code(name: str) -> tuple[str | None, str]:
     match = _CODE.match(name)
     if match is None:
         digits = name.replace(" ", "")
+        if " " not in name and sum(char.isdigit() for char in name) >= 5 and _letters(name) <= 4:
+            return name, ""
         if digits.isdigit() and len(digits) >= 4:
             return digits, ""
         return None, name
@@ -237,4 +266,10 @@ def is_head(row: Row, page: Page) -> bool:
     kinds = 0
     for bit in (w.COL_NAME, w.COL_QTY, w.COL_PRICE, w.COL_AMOUNT):
         kinds += any(page.meanings[phrase] & bit for _, _, phrase in row.matches)
-    return kinds >= 2 and len(row.matches) >= 2 and len(row.nums) <= 1
+    known = sum(end - start for start, end, _ in row.matches)
+    return kinds >= 2 and len(row.matches) >= 2 and len(row.nums) <= 1 and (row.letters - known) * 3 <= row.letters
+
+
+def is_bare(row: Row) -> bool:
+    """Nothing but units of money in a line: "(RM) (RM)" below the heads."""
+    return not row.nums and not _letters(re.sub(r"\b(?:rm|rp|eur|usd|gst|myr|excl|incl|qty|tax)\b", "", row.folded))

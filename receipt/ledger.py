@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from receipt import words as w
+from receipt.columns import is_head
 from receipt.numbers import Num
 from receipt.page import Page, Row
 
@@ -43,7 +44,24 @@ class Entry:
 
 
 def role_of(row: Row, page: Page) -> str:
-    """What a line says an amount is; "" when it does not."""
+    """What a line says an amount is; "" when it does not, or when most of its letters say something else."""
+    role = _role(row, page)
+    if role and role != "count":
+        sums = known = 0
+        first = -1
+        for start, end, phrase in row.matches:
+            known += end - start
+            if page.meanings[phrase] & _SUMS:
+                sums += end - start
+                first = start if first < 0 else first
+        spare = row.letters - known
+        begins = first >= 0 and not any(char.isalpha() for char in row.folded[:first])
+        if spare > (2 * sums + 12 if begins else sums + 2) and role != "discount":
+            return ""
+    return role
+
+
+def _role(row: Row, page: Page) -> str:
     mask = row.mask
     if not mask & _SUMS or (mask & w.SAVED and not mask & w.SUBTOTAL):
         return ""
@@ -125,10 +143,16 @@ class Ledger:
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.roles: list[str] = [role_of(row, page) for row in page.rows]
+        self.roles: list[str] = ["" if is_head(row, page) else role_of(row, page) for row in page.rows]
         here = {place: place for place, row in enumerate(page.rows) if self.roles[place] and row.amounts}
         self.entries: list[Entry] = self._entries(here)
         self._realign(here)
+        largest = max((entry.value for entry in self.entries if entry.role in ("total", "subtotal", "tender")), default=0)
+        for entry in list(self.entries):  # "ROUND STEAK 14.00"
+            if entry.role == "rounding" and abs(entry.value) * 20 > largest > 0:
+                if not any(abs(entry.value - other.value) <= 600 for other in self.entries if other.role == "total"):
+                    self.entries.remove(entry)
+                    self.roles[entry.row] = ""
 
     def of(self, *roles: str) -> list[Entry]:
         return [entry for entry in self.entries if entry.role in roles]

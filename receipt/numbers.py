@@ -15,7 +15,7 @@ SCALE: Final = 10_000
 _DIGITS = re.compile(r"\d+(?:[.,'][ ]?\d+)*")
 _SPACED = re.compile(r"\d{1,3}(?:[ \u00a0]\d{3})+(?:[.,]\d{2})(?!\d)")
 _BEFORE = re.compile(
-    r"([-+(]?)\s?(us\$|nt\$|hk\$|r\$|s\$|a\$|c\$|[$€£¥￥₩₽₺₹₫฿₱₴]|(?<![a-z])(?:rm|rp|eur|usd|tl|chf|kr|myr|idr|rmb|ntd|nt|hkd|sgd|gbp|jpy|krw|cny|inr|rs|r))?[.:]?\s{0,3}([-(]?)$"
+    r"([-+(]?)\s?(us\$|nt\$|hk\$|r\$|s\$|a\$|c\$|[$€£¥￥₩₽₺₹₫฿₱₴]|(?<![a-z])(?:rm|rp|eur|usd|tl|chf|kr|myr|idr|aed|sar|thb|php|mxn|nzd|aud|cad|brl|zar|pln|czk|huf|dkk|sek|nok|try|rub|vnd|twd|rmb|ntd|nt|hkd|sgd|gbp|jpy|krw|cny|inr|rs|r))?[.:]?\s{0,3}([-(]?)$"
 )
 _AFTER = re.compile(
     r"\s?(%|€|¥|￥|₽|₺|円|元|원|zł|руб|р(?![^\W\d_])|eur(?:o|os)?(?![a-z])|usd|tl(?![a-z])|chf|zl(?![a-z])|kc(?![a-z])|[^\W\d_]{1,4}|/)?"
@@ -110,6 +110,8 @@ def _plain(folded: str, start: int, end: int) -> list[tuple[int, int, str]]:
 
 
 def _dress(folded: str, length: int, start: int, end: int, raw: str) -> Num:
+    if start and folded[start - 1] == "." and raw.isdigit() and len(raw) == 2 and (start < 2 or folded[start - 2] in " -+("):
+        start, raw = start - 1, "0." + raw  # ".02"
     num = Num(start, end, raw)
     if start:
         before = folded[start - 1]
@@ -124,7 +126,7 @@ def _dress(folded: str, length: int, start: int, end: int, raw: str) -> Num:
                         num.glued = not symbol
                     else:
                         num.negative = True
-            if not num.symbol and (before.isalpha() and before not in "x@" or before in "#*/:_\\") or before == ".":
+            if not num.symbol and (before.isalpha() and before not in "x@" or before in "#/:_\\") or before == "." or (before == "*" and start > 1 and folded[start - 2] == "*"):
                 num.glued = True
         elif "$" in folded or "€" in folded or "¥" in folded:
             match = _BEFORE.search(folded, max(0, start - 9), start)
@@ -136,7 +138,7 @@ def _dress(folded: str, length: int, start: int, end: int, raw: str) -> Num:
             return num
         if after == "-" and (end + 1 >= length or folded[end + 1] in " \te€"):
             num.negative = True
-        elif after == "/" or (after in ":-" and folded[end + 1 : end + 2].isdigit()):
+        elif after in '/"”' or (after in ":-" and folded[end + 1 : end + 2].isdigit()):
             num.glued = True
         found = _AFTER.match(folded, end)
         if found is not None and found.group(1):

@@ -107,23 +107,27 @@ class Page:
         """The languages (bits) the receipt is written in: English and those that say most of the other words."""
         book = vocabulary()
         votes = [0.0] * len(LANGUAGES)
-        for row in self.rows:
-            for _, _, phrase in row.matches:
-                speakers = book.speakers(phrase)
-                weight = min(len(phrase), 10) / speakers.bit_count() ** 2
-                place = 0
-                while speakers:
-                    if speakers & 1:
-                        votes[place] += weight
-                    speakers >>= 1
-                    place += 1
+        for phrase in {phrase for row in self.rows for _, _, phrase in row.matches}:
+            size = len(phrase)
+            if phrase[0] > "\u3000":
+                weight = min(size * 3.0, 10.0)
+            else:
+                weight = 0.3 if size <= 3 else min(size - 1.5, 8.0)
+            speakers = book.speakers(phrase)
+            weight /= speakers.bit_count() ** 2
+            place = 0
+            while speakers:
+                if speakers & 1:
+                    votes[place] += weight
+                speakers >>= 1
+                place += 1
         self.votes = votes
         best = max(votes[1:], default=0.0)
         languages = 0
         if best < votes[0] * 0.2:
             best = 0.0
         for place, vote in enumerate(votes):
-            if place and vote >= best * 0.6 and vote > 3:
+            if place and vote >= best * 0.5 and vote > 3:
                 languages |= 1 << place
         return languages | ENGLISH
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Final
 
 from receipt import words as w
-from receipt.columns import Parts, is_head, take_apart
+from receipt.columns import Parts, is_bare, is_head, take_apart
 from receipt.ledger import Ledger
 from receipt.numbers import SCALE
 from receipt.page import Page, Row
@@ -43,7 +43,21 @@ def read(page: Page, ledger: Ledger) -> list[Draft]:
     """The items, in order."""
     start, end = _region(page, ledger)
     drafts = _gather(page, ledger, start, end)
+    drafts = _until_the_sum(drafts, ledger)
     _decide_quantities(drafts, page, ledger)
+    return drafts
+
+
+def _until_the_sum(drafts: list[Draft], ledger: Ledger) -> list[Draft]:
+    """A line that has the sum of all lines before it is a sum, whatever it is called."""
+    sums = {entry.value for entry in ledger.of("total", "subtotal")}
+    running = 0
+    for place, draft in enumerate(drafts):
+        amount = draft.amount or 0
+        if place and amount == running and amount > 0:
+            if place >= 2 or (amount in sums and 2 * amount not in sums):
+                return drafts[:place]
+        running += amount - (draft.discount or 0)
     return drafts
 
 
@@ -59,7 +73,7 @@ def _region(page: Page, ledger: Ledger) -> tuple[int, int]:
             break
         if sum(1 for r in rows[:place] if r.amounts and r.amounts[-1].places == 2) > 3:
             break
-    while start < len(rows) and (is_head(rows[start], page) or rows[start].rule):
+    while start < len(rows) and (is_head(rows[start], page) or rows[start].rule or (start and is_bare(rows[start]))):
         start += 1
     for place in range(start, len(rows)):
         entry = entries.get(place)
@@ -81,6 +95,7 @@ def _gather(page: Page, ledger: Ledger, start: int, end: int) -> list[Draft]:
     drafts: list[Draft] = []
     pending: list[tuple[str, int, Parts]] = []
     headed = start > 0
+    below = False  # the names stand below their numbers
     for place in range(start, end):
         row = rows[place]
         if row.rule:
@@ -89,22 +104,35 @@ def _gather(page: Page, ledger: Ledger, start: int, end: int) -> list[Draft]:
         if (row.dates or any(hit.clear for hit in row.times)) and not (row.amounts and headed):
             pending = []
             continue
+        if row.mask & w.COUNT and (ledger.roles[place] == "count" or (row.nums and _spare(row) <= 6 and _counts(row, page))):
+            pending = []
+            continue
         parts = take_apart(row, page)
         previous = drafts[-1] if drafts else None
-        if ledger.roles[place] == "discount" or (
+        if (ledger.roles[place] == "discount" and row.amounts) or (
             parts.amount is not None and parts.amount < 0 and previous is not None and row.mask & (w.DISCOUNT | w.SAVED)
         ):
             if previous is not None and parts.amount is not None:
                 previous.discount = (previous.discount or 0) + abs(parts.amount)
             continue
-        if row.mask & _META and not headed and not drafts and not (parts.name and parts.amount and row.amounts[-1].places == 2):
+        if not headed and not drafts and _is_meta(row, page) and not (parts.name and parts.amount and row.amounts[-1].places == 2):
             pending = []
+            continue
+        if below and parts.name and parts.amount is None and previous is not None:
+            if not previous.name:
+                previous.name, previous.line = parts.name, row.index
             continue
         if parts.name:
             if parts.amount is not None:
                 drafts.append(_draft(parts.name, row.index, parts))
                 pending = []
-            elif parts.price is not None and previous is not None and not pending and parts.quantity is None:
+            elif (
+                parts.price is not None
+                and previous is not None
+                and not pending
+                and parts.quantity is None
+                and (previous.unit_price is None and not _has_numbers(rows, place + 1, end))
+            ):
                 previous.unit_price = previous.unit_price or parts.price
             else:
                 pending.append((parts.name, row.index, parts))
@@ -113,18 +141,20 @@ def _gather(page: Page, ledger: Ledger, start: int, end: int) -> list[Draft]:
             if parts.code and pending and not drafts:
                 pass
             continue
+        if not pending and (headed or parts.quantity or parts.lead) and (below or not drafts) and parts.amount is not None and _more_names(page, place, end):
+            below = True
+            drafts.append(_draft("", row.index, parts))
+            continue
         if pending and (parts.amount is not None or parts.price is not None):
             if not (parts.amount is None and previous is not None and _explains(previous, parts)):
-                name, line, head = pending[-1]
-                if len(pending) > 1 and (headed or drafts) and len(pending) <= 3:
-                    name, line = " ".join(text for text, _, _ in pending), pending[0][1]
-                    head = pending[0][2]
+                used = _name_lines(pending, headed or bool(drafts))
+                name, line, head = " ".join(text for text, _, _ in used), used[0][1], used[0][2]
                 draft = _draft(name, line, parts)
                 if draft.amount is None:
                     quantity = parts.quantity or SCALE
                     draft.amount = (quantity * (parts.price or 0) + SCALE // 2) // SCALE
                 draft.code = parts.code or head.code
-                draft.lead, draft.lead_name = (head.lead, head.lead_name) if len(pending) == 1 else (None, "")
+                draft.lead, draft.lead_name = (head.lead, head.lead_name) if len(used) == 1 else (None, "")
                 if head.quantity is not None and draft.quantity is None:
                     draft.quantity, draft.unit_price = head.quantity, head.price
                 drafts.append(draft)
@@ -133,7 +163,56 @@ def _gather(page: Page, ledger: Ledger, start: int, end: int) -> list[Draft]:
         if previous is not None:
             _explain(previous, parts)
         pending = []
-    return drafts
+    return [draft for draft in drafts if draft.name] if below else drafts
+
+
+def _spare(row: Row) -> int:
+    return row.letters - sum(end - start for start, end, _ in row.matches)
+
+
+def _has_numbers(rows: list[Row], place: int, end: int) -> bool:
+    """Whether the line is numbers, so that the one above it is a name."""
+    return place < end and bool(rows[place].amounts) and rows[place].letters <= 4
+
+
+def _name_lines(pending: list[tuple[str, int, Parts]], inside: bool) -> list[tuple[str, int, Parts]]:
+    """Which of the lines of text above the numbers are the name: inside the list all, before it what looks like an item."""
+    if inside:
+        return pending[-3:]
+    for place in range(len(pending) - 1, max(-1, len(pending) - 4), -1):
+        if pending[place][2].code or pending[place][2].lead is not None:
+            return pending[place:]
+    short = sum(char.isalpha() for char in pending[-1][0]) < 3
+    return pending[-2:] if short else pending[-1:]
+
+
+def _is_meta(row: Row, page: Page) -> bool:
+    """A line about the sale, not about what was sold: it begins with such a word, or consists of such words."""
+    if not row.mask & _META:
+        return False
+    known = 0
+    for place, (start, end, phrase) in enumerate(row.matches):
+        if page.meanings[phrase] & _META:
+            known += end - start
+            follower = row.folded[end : end + 4].lstrip()[:1]
+            if place == 0 and not any(char.isalnum() for char in row.folded[:start]) and (follower in ":.#" or follower.isdigit()):
+                return True
+    return known * 2 >= row.letters
+
+
+def _counts(row: Row, page: Page) -> bool:
+    """Whether the number of pieces follows its word ("QTY: 4"): "PORK PIECES 2 4.00" is an item."""
+    for _, end, phrase in row.matches:
+        if page.meanings[phrase] & w.COUNT:
+            follower = row.folded[end : end + 12].lstrip(" :.(s)=")
+            return follower[:1].isdigit() and (row.folded[end : end + 3].find(":") >= 0 or _spare(row) <= 3 or len(row.nums) == 1)
+    return False
+
+
+def _more_names(page: Page, place: int, end: int) -> bool:
+    """Whether a line of text alone follows."""
+    following = page.rows[place + 1 : min(end, place + 2)]
+    return bool(following) and not following[0].amounts and following[0].letters > 3 and not following[0].rule
 
 
 def _draft(name: str, line: int, parts: Parts) -> Draft:
@@ -169,16 +248,16 @@ def _decide_quantities(drafts: list[Draft], page: Page, ledger: Ledger) -> None:
     weak = [draft.weak // SCALE for draft in open_ones if draft.weak is not None]
     count = _count(page, ledger)
     numbered = len(leads) >= 3 and leads == list(range(leads[0], leads[0] + len(leads))) and leads[0] <= 1
-    take_lead = (
-        bool(leads)
-        and not numbered
-        and max(leads) <= 100
-        and (len(leads) * 10 >= len(open_ones) * 6 or headed or sum(leads) + len(drafts) - len(leads) == count)
+    take_lead = bool(leads) and not numbered and max(leads) <= 100 and (
+        len(leads) * 10 >= len(open_ones) * 6
+        or headed
+        or sum(leads) + len(drafts) - len(leads) == count
+        or (min(leads) > 1 and max(leads) <= 24)  # printed only where it is not one
     )
-    take_weak = (
-        bool(weak)
-        and max(weak) <= 500
-        and (len(weak) * 10 >= len(open_ones) * 6 or headed or sum(weak) + len(drafts) - len(weak) == count)
+    take_weak = bool(weak) and max(weak) <= 500 and (
+        (len(weak) * 10 >= len(open_ones) * 6 and len(drafts) > 1)
+        or headed
+        or sum(weak) + len(drafts) - len(weak) == count
     )
     if take_weak and len(weak) >= 3 and weak == list(range(1, len(weak) + 1)):
         take_weak = headed

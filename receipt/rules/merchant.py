@@ -1,4 +1,8 @@
-"""merchant: who sold. The first lines that are a name: large letters, a company's ending, no address, title or number."""
+"""merchant: who sold. The first lines that are a name: large letters, a company's ending, no address, title or number.
+
+A name that goes on in the next line ("TOOLS HARDWARE &", "… SDN", "Casa do") is put together. Where a brand stands above the
+registered name, Malaysian and Singaporean paper means the registered one (its tax invoices must show it), others the brand.
+"""
 
 from __future__ import annotations
 
@@ -11,69 +15,110 @@ from receipt.page import Page, Row
 _HEAD_ROWS = 12
 _NOT_NAME = w.PHONE | w.FAX | w.FISCAL | w.DATE | w.TIME | w.NUMBER | w.CASHIER | w.TABLE | w.TOTAL | w.TAX | w.COVERS
 _WEB = re.compile(r"www\.|https?:|\.com\b|@|\.my\b|\.net\b")
+_NUMBERS = re.compile(r"\([^()]{0,24}\d{3,}[^()]{0,12}\)?|#\s?\d+|\b\d{5,}\s?-?\s?[a-z]?\b")
+_LEGAL = re.compile(r"\b(?:s\s?d\s?n|b\s?h\s?d|s/b|pte|ltd|lda|gmbh|inc|llc|corp|enterprise|trading|s\.?a|s\.?r\.?l)\b|株式会社|有限|公司")
+_REGISTERED = re.compile(r"\b(?:sdn|bhd|s/b|pte|ltd|enterprise|trading)\b")
+_GOES_ON = re.compile(r"(?:[&,\-+]|\b(?:de|do|da|dos|das|di|del|della|du|des|der|und|and|of|the|sdn|e|y|et|la|le|el|los|san))\s*$")
+_REGISTERED_FIRST = frozenset(("MY", "SG", "IN", "HK"))
 
 
 def read(page: Page) -> Finding | None:
     rows = page.rows[:_HEAD_ROWS]
     best: tuple[float, int] | None = None
-    widest = max((row.width * row.height for row in rows), default=1)
+    widest = max((row.width * row.height for row in rows[:5]), default=1)
+    registered = page.country in _REGISTERED_FIRST
     for place, row in enumerate(rows):
         if row.rule or row.letters < 2:
             continue
-        score = _score(row, page, place, widest)
-        if score is None:
-            continue
-        if best is None or score > best[0] + 0.01:
+        score = _score(row, place, widest, registered)
+        if score is not None and (best is None or score > best[0] + 0.01):
             best = (score, place)
     if best is None:
         return None
     score, place = best
-    name = _clean(rows[place].text)
-    # a name in large letters goes on where the paper ended
+    first, last = _extent(page, rows, place)
+    name = " ".join(_clean(row.text) for row in rows[first : last + 1])
+    confidence = 0.88 if score > 2.1 else 0.8 if score > 1.2 else 0.5
+    return Finding(name, rows[first].index, confidence, "head")
+
+
+def _extent(page: Page, rows: list[Row], place: int) -> tuple[int, int]:
+    """First and last row of the name."""
+    first = last = place
     size = rows[place].width * rows[place].height
-    if size > 1:
-        for row in rows[place + 1 : place + 4]:
-            if (
-                row.width * row.height != size
-                or row.rule
-                or row.index != rows[place].index + 1
-                or row.amounts
-                or row.dates
-            ):
-                break
-            name += " " + _clean(row.text)
-            place += 1
-    return Finding(name, rows[best[1]].index, 0.9 if score > 2 else 0.75 if score > 1 else 0.5, "head")
+    while last + 1 < len(rows) and last - place < 3:
+        row = rows[last + 1]
+        if row.rule or row.index != rows[last].index + 1 or row.amounts or row.dates or row.mask & (w.PHONE | w.FAX):
+            break
+        same_size = size > 1 and row.width * row.height == size
+        if not (same_size or _GOES_ON.search(rows[last].folded.rstrip()) or _suffix(row, page)):
+            break
+        last += 1
+    while first and place - first < 2 and (_suffix(rows[first], page) or _GOES_ON.search(rows[first - 1].folded.rstrip())):
+        row = rows[first - 1]
+        if row.rule or row.letters < 2 or row.mask & (_NOT_NAME | w.GREETING) or row.dates or row.index != rows[first].index - 1:
+            break
+        if row.mask & w.TITLE and not row.mask & w.COMPANY and _known(row, page, w.TITLE) * 2 > row.letters:
+            break
+        if _LEGAL.search(row.folded) and not _GOES_ON.search(row.folded.rstrip()):
+            break
+        first -= 1
+    return first, last
 
 
-def _score(row: Row, page: Page, place: int, widest: int) -> float | None:
+def _known(row: Row, page: Page, concepts: int) -> int:
+    return sum(end - start for start, end, phrase in row.matches if page.meanings[phrase] & concepts)
+
+
+def _suffix(row: Row, page: Page) -> bool:
+    """Nothing but the end of a company's name: "RESTAURANTS SDN BHD"; at most one word is not a word of companies."""
+    if not row.mask & w.COMPANY or row.mask & (_NOT_NAME | w.GREETING) or any(
+        char.isdigit() for char in _NUMBERS.sub("", row.folded)
+    ):
+        return False
+    spans = [(start, end) for start, end, phrase in row.matches if page.meanings[phrase] & w.COMPANY]
+    rest = [
+        match.group()
+        for match in re.finditer(r"[^\W\d_]+", row.folded.split("(")[0])
+        if not any(start <= match.start() < end for start, end in spans)
+    ]
+    if row.mask & w.ADDRESS and rest:
+        return False
+    return not rest or (len(rest) == 1 and bool(_LEGAL.search(row.folded)))
+
+
+def _score(row: Row, place: int, widest: int, registered: bool) -> float | None:
     score = 1.6 - place * 0.22
+    folded = _NUMBERS.sub(" ", row.folded)
     covered = sum(end - start for start, end, _ in row.matches)
-    digits = sum(char.isdigit() for char in row.folded)
-    if row.dates or row.times:
+    digits = sum(char.isdigit() for char in folded)
+    if row.dates or row.times or (row.amounts and any(num.places == 2 for num in row.amounts)):
         return None
-    if row.amounts and any(num.places == 2 for num in row.amounts):
-        return None
-    if _WEB.search(row.folded):
+    if _WEB.search(row.folded) or row.folded.lstrip().startswith(("thankyou", "welcometo")):
         score -= 1.5
     if row.mask & _NOT_NAME:
-        score -= 1.0 if not row.mask & w.COMPANY else 0.5
-        if row.mask & (w.PHONE | w.FAX) and digits > 5:
+        score -= 1.0 if not row.mask & w.COMPANY else 0.3
+        if row.mask & (w.PHONE | w.FAX) and sum(char.isdigit() for char in row.folded) > 5:
             return None
     if row.mask & w.COMPANY:
-        score += 0.7
+        score += 0.4
+    if registered and _REGISTERED.search(row.folded):
+        score += 1.1
     if row.mask & w.TITLE and covered >= row.letters * 0.8 and not row.mask & w.COMPANY:
         score -= 1.8
     if row.mask & w.GREETING:
         score -= 1.2
     if row.mask & w.ADDRESS:
-        score -= 0.5 if row.mask & w.COMPANY else 0.9
-    if digits >= 5 or digits > row.letters:
+        score -= 0.2 if row.mask & w.COMPANY and not digits else 0.7
+    letters = sum(char.isalpha() for char in folded)
+    if digits >= 5 or digits > letters:
         score -= 1.0
     elif digits:
-        score -= 0.25
+        score -= 0.2
+    if letters < 3:
+        score -= 1.0
     if widest > 1 and row.width * row.height == widest:
-        score += 1.2
+        score += 0.5
     elif row.bold:
         score += 0.2
     return score
@@ -81,4 +126,4 @@ def _score(row: Row, page: Page, place: int, widest: int) -> float | None:
 
 def _clean(text: str) -> str:
     text = re.sub(r"\s{2,}", " ", text).strip(" *-=_#~.:|+<>")
-    return re.sub(r"\(.*?\b\d{4,}.*?\)$", "", text).strip() or text
+    return re.sub(r"\s*\([^()]*\d{3,}[^()]*\)?\.?$", "", text).strip() or text
