@@ -23,7 +23,7 @@ from typing import Any
 from agent import clock, outbox, slips
 from agent.alerts import Alerts
 from agent.door import Door, Refused, RelayGone
-from agent.mqtt import Incoming, Mqtt, Offline
+from agent.mqtt import Incoming, Mqtt
 from agent.slips import Slip
 from agent.store import DiskBad, Store, get_meta, set_aside, set_meta
 from agent.uplink import Uplink
@@ -308,11 +308,8 @@ class Orders:
 
     async def _tell_held(self) -> None:
         """After each connect: the orders that the box holds and has not printed; the cloud answers go or cancel."""
-        held = await self.store.run(slips.held_orders)
-        try:
-            self.mqtt.publish("reports", messages.encode(messages.new(Held, orders=held)))
-        except Offline:
-            pass  # told at the next connect
+        row = await self.store.run(_hold)
+        self.uplink.due(row, True)
 
     # ---- telling
 
@@ -483,6 +480,14 @@ def _put_new(connection: sqlite3.Connection, slip: Slip) -> bool:
         return False
     slips.put(connection, slip, tell=False)
     return True
+
+
+def _hold(connection: sqlite3.Connection) -> outbox.Row:
+    """What the box holds, to be told; it takes the place of what was to be told before."""
+    outbox.delete_messages(connection, [get_meta(connection, "held_message")])
+    message = messages.new(Held, orders=slips.held_orders(connection))
+    set_meta(connection, "held_message", message.id)
+    return outbox.put_message(connection, "reports", message)
 
 
 def _cancel(connection: sqlite3.Connection, message: CancelOrder) -> list[Slip]:

@@ -59,6 +59,19 @@ class Printer:
                 )
             return bytes(self.paper)
 
+    def unplug(self) -> None:
+        """Nobody listens any more, and open links are reset."""
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        for link in self._links:
+            link.shutdown(socket.SHUT_RDWR)
+            link.close()
+        self._links.clear()
+
+    def plug_in(self) -> None:
+        self._server = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._accept, daemon=True).start()
+
     def close(self) -> None:
         self._server.close()
         for link in self._links:
@@ -172,6 +185,11 @@ class Cloud:
             if report.order == order:
                 seen[str(report.state)] = None
         return list(seen)
+
+    @property
+    def alerts(self) -> list[str]:
+        """What stands in the box's last status."""
+        return self.statuses[-1].alerts if self.statuses else []
 
     def say(self, leaf: str, message: Message) -> None:
         self.client.publish(topics.down(BOX, leaf), messages.encode(message), qos=1)

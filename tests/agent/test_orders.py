@@ -9,7 +9,7 @@ import pytest
 
 from tests.agent.rig import Rig, receipt
 from wire import messages
-from wire.messages import CancelOrder, GoOrder, OrderContent, OrderItem, OrderState, PrintOrder, Proof
+from wire.messages import CancelOrder, GoOrder, Held, OrderContent, OrderItem, OrderState, PrintOrder, Proof
 
 Bench = Callable[..., Rig]
 
@@ -63,9 +63,7 @@ def test_a_printer_that_only_swallows_makes_it_unconfirmed(box: Rig) -> None:
     report = box.cloud.wait_state("o-1", "unconfirmed", within=40)
     assert report.reason and box.printer.paper.count(head("o-1")) == 1
     assert not any(r.state is OrderState.PRINTED for r in box.cloud.reports)
-    box.cloud.wait(
-        lambda: any("unconfirmed:o-1" in a for a in box.cloud.statuses[-1].alerts), "the alert is in the status"
-    )
+    box.cloud.wait(lambda: any("unconfirmed:o-1" in a for a in box.cloud.alerts), "the alert is in the status")
 
 
 def test_the_policy_copy_prints_one_marked_copy(bench: Bench) -> None:
@@ -177,7 +175,7 @@ def test_an_order_too_old_waits_for_a_go(bench: Bench) -> None:
     box.cloud.order(order(max_age_s=0))
     report = box.cloud.wait_state("o-1", "expired")
     assert "go" in report.reason and head("o-1") not in box.printer.paper
-    box.cloud.wait(lambda: any("held:o-1" in a for a in box.cloud.statuses[-1].alerts), "an alert shows it")
+    box.cloud.wait(lambda: any("held:o-1" in a for a in box.cloud.alerts), "an alert shows it")
     box.cloud.say("orders", messages.new(GoOrder, order="o-1", go=False))
     box.cloud.wait_state("o-1", "cancelled")
 
@@ -202,3 +200,51 @@ def test_a_command_is_done_once_and_answered(box: Rig) -> None:
     box.cloud.wait(lambda: len(results()) >= 2, "two results")
     assert [(r.command == command.id, r.ok) for r in results()] == [(True, True), (False, False)]
     assert "knows no command" in results()[1].text
+
+
+@pytest.mark.covers("F44")
+def test_without_paper_it_is_told_and_printed_when_there_is_some(box: Rig) -> None:
+    box.printer.paper_out = True
+    box.cloud.order(order())
+    box.cloud.wait(
+        lambda: any(":o-1" in a and "paper" in a for a in box.cloud.alerts),
+        "an alert says paper",
+        within=15,
+    )
+    assert not any(r.state is OrderState.PRINTED for r in box.cloud.reports)
+    box.printer.paper_out = False
+    box.cloud.wait_state("o-1", "printed", within=40)
+    assert box.printer.paper.count(head("o-1")) == 1
+    box.cloud.wait(lambda: not any(":o-1" in a for a in box.cloud.alerts), "the alert is gone")
+
+
+@pytest.mark.covers("F46")
+def test_without_a_printer_it_waits_and_is_printed_once(box: Rig) -> None:
+    box.printer.unplug()
+    box.cloud.order(order())
+    box.cloud.wait(lambda: any("waiting:o-1" in a for a in box.cloud.alerts), "an alert says that it waits", within=20)
+    box.printer.plug_in()
+    box.cloud.wait_state("o-1", "printed", within=40)
+    assert box.printer.paper.count(head("o-1")) == 1
+
+
+def test_what_the_box_held_over_an_outage_is_told_and_goes_on(box: Rig) -> None:
+    box.printer.unplug()
+    box.cloud.order(order())
+    box.cloud.wait_state("o-1", "received")
+    box.kill("broker")
+    box.start("broker")
+    box.cloud.wait(lambda: any(isinstance(m, Held) and m.orders == ["o-1"] for m in box.cloud.others), "it tells o-1")
+    box.printer.plug_in()
+    box.cloud.wait_state("o-1", "printed", within=40)
+    assert box.printer.paper.count(head("o-1")) == 1
+
+
+@pytest.mark.covers("F48")
+def test_a_second_order_waits_for_the_first(box: Rig) -> None:
+    for n in range(10):
+        box.cloud.order(order(f"q-{n}"))
+    for n in range(10):
+        box.cloud.wait_state(f"q-{n}", "printed", within=40)
+    places = [box.printer.paper.index(head(f"q-{n}") + b"\n") for n in range(10)]
+    assert places == sorted(places)
