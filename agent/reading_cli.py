@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import receipt
-from receipt.jobs import Edge, Jobs, What
 from receipt.model import Receipt
-from receipt.tokens import Scanner
+from receipt.split import split
 
 if TYPE_CHECKING:
     from receipt import Reading
@@ -110,25 +109,7 @@ def jobs_of(file: str, stream: bytes) -> Iterator[Job]:
 
 def bounds(stream: bytes) -> list[tuple[int, int, str]]:
     """(start, end, boundary) of each job."""
-    jobs, scanner = Jobs(), Scanner()
-    found: list[tuple[int, int, str]] = []
-    start = end = 0
-    edges: list[Edge] = jobs.feed(scanner.feed(stream), scanner.position)
-    for edge in edges:
-        if edge.what is What.START:
-            start = edge.start
-        elif edge.what is What.SPLIT:
-            found.append((edge.start, edge.end, "size"))
-            start = edge.end
-        elif edge.what is What.CUT:
-            end = edge.end
-        elif edge.what is What.END:
-            found.append((start, min(edge.end, len(stream)), "cut"))
-    if jobs.tail:
-        found.append((start, min(max(end, jobs.end), len(stream)), "cut"))
-    elif jobs.open:
-        found.append((start, len(stream), "close"))
-    return found
+    return [(part.start, part.end, part.boundary) for part in split(stream)]
 
 
 def fields_of(value: Receipt) -> dict[str, Any]:

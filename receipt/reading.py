@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from receipt.extract import RULES_VERSION, extract
 from receipt.layout import lay_out
 from receipt.model import Receipt
 from receipt.paper import Line, Profile
+from receipt.split import split
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,5 +34,36 @@ def read(raw: bytes, profile: Profile | None = None) -> Reading:
     """
     paper = lay_out(raw, profile)
     country, currency = (profile.country, profile.currency) if profile is not None else (None, None)
-    receipts = extract(paper.lines, country=country, currency=currency)
-    return Reading(paper.lines, receipts, paper.unknown, paper.raster_only, RULES_VERSION)
+    receipts: list[Receipt] = []
+    for first, last in _pieces(raw, paper.lines, profile):
+        found = extract(paper.lines[first:last], country=country, currency=currency)
+        receipts += (_moved(receipt, first) for receipt in found) if first else found
+    return Reading(paper.lines, tuple(receipts), paper.unknown, paper.raster_only, RULES_VERSION)
+
+
+def _pieces(raw: bytes, lines: tuple[Line, ...], profile: Profile | None) -> list[tuple[int, int]]:
+    """From which line to which the pieces of paper go: one piece, unless something ends one before the end."""
+    cuts = sum(line.kind == "cut" for line in lines[:-1])
+    if not cuts and raw.count(b"\x1b@") < 2 and b"\x0c" not in raw and b"\n\n\n\n\n" not in raw.replace(b"\r", b""):
+        return [(0, len(lines))]
+    ends = [part.end for part in split(raw, profile)]
+    pieces: list[tuple[int, int]] = []
+    first = at = 0
+    for end in ends[:-1]:
+        while at < len(lines) and lines[at].end <= end:
+            at += 1
+        if any(line.kind != "cut" and (line.text or line.kind != "text") for line in lines[first:at]):
+            pieces.append((first, at))
+            first = at
+    return [*pieces, (first, len(lines))]
+
+
+def _moved(receipt: Receipt, by: int) -> Receipt:
+    """The receipt with its lines counted from the job's first."""
+    return replace(
+        receipt,
+        first_line=receipt.first_line + by,
+        last_line=receipt.last_line + by,
+        items=tuple(replace(item, line=item.line + by) for item in receipt.items),
+        findings={name: replace(found, line=found.line + by) for name, found in receipt.findings.items()},
+    )
