@@ -29,6 +29,7 @@ R = TypeVar("R")
 RESERVE = 128 * 1024  # disk space kept for tombstones
 CHECKPOINT_AFTER = 2 * 1024 * 1024  # bytes written to the WAL since the last one, when nothing waits
 CHECKPOINT_AT_ONCE = 16 * 1024 * 1024
+TRY_AGAIN_S = 2.0  # when the disk was full
 STUCK_MOST = 16 * 1024 * 1024  # bytes that may wait for a slow disk
 log = logging.getLogger("relay.journal")
 
@@ -163,18 +164,21 @@ class Journal:
     def _run(self) -> None:
         stopping = False
         while not stopping:
-            ops = [self._queue.get()]
-            while True:
-                try:
+            ops: list[_Op | None] = []
+            try:
+                ops.append(self._queue.get(timeout=TRY_AGAIN_S if self._full or self._owed else None))
+                while True:
                     ops.append(self._queue.get_nowait())
-                except queue.Empty:
-                    break
+            except queue.Empty:
+                pass
             stopping = None in ops
             writes = [op for op in ops if op is not None and op is not _NUDGE]
-            if writes or (self._store is None and not stopping):
+            if writes or self._owed or (self._store is None and not stopping):
                 self._commit(writes)
             while self._reads and self._queue.empty():
-                self._commit([self._reads.popleft()])
+                self._commit([self._reads.popleft()], pay=False)
+            if self._full:
+                self._make_reserve()
             if self._reads:
                 self._queue.put(_NUDGE)
             elif self._queue.empty() or self._unchecked > CHECKPOINT_AT_ONCE:
@@ -183,11 +187,11 @@ class Journal:
             self._checkpoint("TRUNCATE")
             self._store.close()
 
-    def _commit(self, ops: list[_Op]) -> None:
+    def _commit(self, ops: list[_Op], pay: bool = True) -> None:
         """All in one transaction; one by one when that fails, so that one bad operation harms itself only."""
         if self._full:
             self._make_reserve()
-        results = self._try(ops)
+        results = self._try(ops, pay)
         if isinstance(results, Exception):
             results = [self._alone(op) for op in ops]
         calls: list[Callable[[], None]] = []
@@ -225,7 +229,7 @@ class Journal:
                 self._owed.append((recording.life, recording.id, reason))
         self.healthy = False
 
-    def _try(self, ops: list[_Op]) -> list[Any] | Exception:
+    def _try(self, ops: list[_Op], pay: bool = True) -> list[Any] | Exception:
         try:
             store = self._opened()
             db = store.db
@@ -233,7 +237,8 @@ class Journal:
             before = store.kept, dict(store.unsettled), set(store.fresh_tombs)
             db.execute("BEGIN IMMEDIATE")
             try:
-                self._pay(store)
+                if pay:
+                    self._pay(store)
                 results = [_safely(op.work, store) for op in ops]
                 for result in results:
                     if isinstance(result, sqlite3.Error):
@@ -247,8 +252,9 @@ class Journal:
         except (sqlite3.Error, OSError) as error:
             self._fault(error)
             return error
-        self.healthy = True
-        self._owed = []
+        if pay:
+            self.healthy = True
+            self._owed = []
         self.counters["commits"] += 1
         self._unchecked += written + 12288 * len(ops)
         for op in ops:
