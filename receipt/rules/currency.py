@@ -68,10 +68,12 @@ def read(page: Page) -> Finding | None:
             )
             return Finding(best_code, line, 0.8, "symbol and places")
         return Finding(shared[symbol][0], line, 0.75, "symbol")
-    if local:
+    if local and not (page.decimals is False and local in ("USD", "MYR", "EUR") and page.language in ("en", "ms")):
         votes = page.countries[country or ""]
         rivals2 = sum(v for c, v in page.countries.items() if countries.get(c) != local)
         return Finding(local, 0, 0.92 if votes > 2 and votes > 2 * rivals2 else 0.6, "country")
+    if not page.decimals and page.language in ("en", "ms") and any(len(num.raw) > 4 for row in page.rows for num in row.amounts):
+        return Finding("IDR", 0, 0.55, "English words, amounts in thousands")
     by_language = _BY_LANGUAGE.get(page.language)
     if by_language:
         return Finding(by_language, 0, 0.75, "language")

@@ -11,6 +11,7 @@ import re
 from receipt import words as w
 from receipt.model import Finding
 from receipt.page import Page, Row
+from receipt.words import fold
 
 _HEAD_ROWS = 12
 _NOT_NAME = w.PHONE | w.FAX | w.FISCAL | w.DATE | w.TIME | w.NUMBER | w.CASHIER | w.TABLE | w.TOTAL | w.TAX | w.COVERS
@@ -19,7 +20,7 @@ _NUMBERS = re.compile(r"\([^()]{0,24}\d{3,}[^()]{0,12}\)?|#\s?\d+|\b\d{5,}\s?-?\
 _LEGAL = re.compile(r"\b(?:s\s?d\s?n|b\s?h\s?d|s/b|pte|ltd|lda|gmbh|inc|llc|corp|enterprise|trading|s\.?a|s\.?r\.?l)\b|株式会社|有限|公司")
 _REGISTERED = re.compile(r"\b(?:sdn|bhd|s/b|pte|ltd|enterprise|trading)\b")
 _GOES_ON = re.compile(r"(?:[&,\-+]|\b(?:de|do|da|dos|das|di|del|della|du|des|der|und|and|of|the|sdn|e|y|et|la|le|el|los|san))\s*$")
-_REGISTERED_FIRST = frozenset(("MY", "SG", "IN", "HK"))
+_REGISTERED_FIRST = frozenset(("MY", "SG"))
 
 
 def read(page: Page) -> Finding | None:
@@ -37,7 +38,12 @@ def read(page: Page) -> Finding | None:
         return None
     score, place = best
     first, last = _extent(page, rows, place)
-    name = " ".join(_clean(row.text) for row in rows[first : last + 1])
+    pieces: list[str] = []
+    for row in rows[first : last + 1]:
+        piece = _clean(row.text)
+        if piece not in pieces and any(char.isalpha() for char in _NUMBERS.sub("", fold(piece)).strip(" -.()x")):
+            pieces.append(piece)
+    name = _clean(" ".join(pieces))
     confidence = 0.88 if score > 2.1 else 0.8 if score > 1.2 else 0.5
     return Finding(name, rows[first].index, confidence, "head")
 
@@ -50,17 +56,17 @@ def _extent(page: Page, rows: list[Row], place: int) -> tuple[int, int]:
         row = rows[last + 1]
         if row.rule or row.index != rows[last].index + 1 or row.amounts or row.dates or row.mask & (w.PHONE | w.FAX):
             break
-        same_size = size > 1 and row.width * row.height == size
-        if not (same_size or _GOES_ON.search(rows[last].folded.rstrip()) or _suffix(row, page)):
+        same_size = row.width * row.height == size
+        if not ((same_size and size > 1) or (same_size and _GOES_ON.search(rows[last].folded.rstrip())) or (same_size and _suffix(row, page))):
             break
         last += 1
-    while first and place - first < 2 and (_suffix(rows[first], page) or _GOES_ON.search(rows[first - 1].folded.rstrip())):
+    while first and place - first < 3 and rows[first - 1].width * rows[first - 1].height == size and (size > 1 or _suffix(rows[first], page) or _GOES_ON.search(rows[first - 1].folded.rstrip())):
         row = rows[first - 1]
         if row.rule or row.letters < 2 or row.mask & (_NOT_NAME | w.GREETING) or row.dates or row.index != rows[first].index - 1:
             break
-        if row.mask & w.TITLE and not row.mask & w.COMPANY and _known(row, page, w.TITLE) * 2 > row.letters:
+        if size == 1 and row.mask & w.TITLE and not row.mask & w.COMPANY and _known(row, page, w.TITLE) * 2 > row.letters:
             break
-        if _LEGAL.search(row.folded) and not _GOES_ON.search(row.folded.rstrip()):
+        if size == 1 and _LEGAL.search(row.folded) and not _GOES_ON.search(row.folded.rstrip()):
             break
         first -= 1
     return first, last
@@ -118,7 +124,7 @@ def _score(row: Row, place: int, widest: int, registered: bool) -> float | None:
     if letters < 3:
         score -= 1.0
     if widest > 1 and row.width * row.height == widest:
-        score += 0.5
+        score += 1.5
     elif row.bold:
         score += 0.2
     return score

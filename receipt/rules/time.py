@@ -15,7 +15,7 @@ def read(page: Page, date_line: int | None) -> Finding | None:
         for number, hit in enumerate(row.times):
             score = 1.0
             if not hit.clear:
-                if not row.mask & w.TIME:
+                if not row.mask & w.TIME or clear:
                     continue
                 score -= 0.5
             if row.index == date_line:
