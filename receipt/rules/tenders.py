@@ -19,7 +19,7 @@ _KINDS = (
     (w.VOUCHER, Pay.VOUCHER, "voucher"),
     (w.ACCOUNT, Pay.ACCOUNT, "account"),
 )
-_LAST_FOUR = re.compile(r"(?:[x*#•.]{2,}[ -]?){1,5}(\d{4})(?!\d)")
+_LAST_FOUR = re.compile(r"[x*#•.]{2}[ -]?(\d{4})(?!\d)")  # no repeated group: linear on any line
 
 
 def read(ledger: Ledger, total: int | None) -> tuple[tuple[Tender, ...], str | None, Finding | None]:
@@ -55,7 +55,7 @@ def read(ledger: Ledger, total: int | None) -> tuple[tuple[Tender, ...], str | N
                 score = 0.9
             if row.letters - sum(end - start for start, end, _ in row.matches) > 12:
                 score -= 0.8
-            if row.mask & w.GREETING or row.mask & w.TITLE and entry is None:
+            if row.mask & w.GREETING or (row.mask & w.TITLE and entry is None):
                 score -= 0.3
             found.append((score, name, pay, amount, row.index))
             break
