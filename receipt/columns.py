@@ -57,6 +57,7 @@ def take_apart(row: Row, page: Page) -> Parts:
     nums = [num for num in row.nums if not num.percent]
     text, folded = row.text, row.folded
     first, cut = 0, len(text)
+    columns: list[Num] = []
     money = _amount(row, nums, page)
     if money is not None:
         parts.amount = money.signed
@@ -97,7 +98,11 @@ def take_apart(row: Row, page: Page) -> Parts:
         name = _without_heads(name, first, row, page)
     name = _trim(name, folded[first:cut])
     parts.code, name = _code(name)
-    if sum(char.isalpha() for char in name) < 1 or (len(name) <= 4 and fold_unit(name)):
+    if not _says(name):
+        mark = _MARKED.match(name.lower())
+        if mark is not None and parts.quantity is None:
+            parts.quantity = _ten_thousandths(mark.group(1))
+            name = name[mark.end() :].strip()
         if name and parts.code is None and any(char.isdigit() for char in name):
             parts.code = name
         parts.name = ""
@@ -109,21 +114,48 @@ def take_apart(row: Row, page: Page) -> Parts:
     if lead is not None:
         value = _ten_thousandths(lead.group(1) or lead.group(2) or lead.group(3))
         rest = name[lead.end() :]
-        if 0 < value < 1000 * SCALE and sum(char.isalpha() for char in rest) >= 1 and not name.startswith("0"):
+        if 0 < value < 1000 * SCALE and _letters(rest) and (name[0] != "0" or name[1:2] in (".", ",")):
             parts.lead, parts.lead_name = value, _EDGE.sub("", rest)
+            for num in columns if money is not None and parts.quantity is None else ():
+                if num.value and abs(num.value * value // SCALE - money.value) <= 150:
+                    parts.quantity, parts.price, parts.weak = value, num.value, None
+                    name = _trim(text[first : num.start], folded[first : num.start])
+                    again = _LEAD.match(name.lower())
+                    parts.name = parts.lead_name = _EDGE.sub("", name[again.end() :] if again else name)
+                    return parts
     if parts.weak is not None:
         parts.weak_name = name
         parts.name = name
     return parts
 
 
+_MARKED = re.compile(r"\s*(\d{1,3}(?:[.,]\d{1,3})?)\s?(?:x|pcs?|units?|nos|ea|un|stk|pz)\b\.?")
+
+
+def _says(name: str) -> bool:
+    """Whether there are words in a name, and not only numbers, units and signs."""
+    for word in re.findall(r"[^\W\d_]+", name.lower()):
+        if word not in UNITS and word not in _BETWEEN and (len(word) > 1 or word > "\u3000"):
+            return True
+    return False
+
+
+def pair_for(row: Row, amount: int) -> tuple[int, int] | None:
+    """(quantity, unit price) of two numbers of a line that multiply to an amount that stands elsewhere."""
+    nums = [num for num in row.nums if not num.percent and num.value]
+    for place, one in enumerate(nums):
+        for other in nums[place + 1 :]:
+            if abs(one.value * other.value // SCALE - amount) <= max(150, amount // 300):
+                if other.places == 2 or one.unit or not one.places or one.places == 3 and other.places != 3:
+                    if not (one.places == 2 and other.places == 0):
+                        return one.value, other.value
+                return other.value, one.value
+    return None
+
+
 def _ten_thousandths(text: str) -> int:
     whole, _, fraction = text.replace(",", ".").partition(".")
     return int(whole) * SCALE + int((fraction + "0000")[:4])
-
-
-def fold_unit(name: str) -> bool:
-    return name.strip(" .:()@*").lower() in UNITS or name.strip(" .:()@*").lower() in _BETWEEN
 
 
 def _multiply(one: Num, two: Num, money: Num) -> bool:

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from receipt.dates import DateHit, TimeHit, find_dates, find_times
 from receipt.numbers import SCALE, Num, decimal_sign, measure, scan
-from receipt.words import ENGLISH, LANGUAGES, PAYS, Match, currencies, fold, places, vocabulary, widen
+from receipt.words import ENGLISH, LANGUAGES, PAYS, Match, fold, places, vocabulary, widen
 
 NO_MINOR: Final = frozenset("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split())
 THREE_MINOR: Final = frozenset("BHD IQD JOD KWD LYD OMR TND".split())
@@ -165,7 +165,7 @@ class Page:
     def money_rows(self) -> None:
         """Mark the numbers that look like money."""
         decimals = self.decimals
-        known = currencies()
+        cents = sum(num.places == 2 for row in self.rows for num in row.nums) > 2
         for row in self.rows:
             amounts = []
             for num in row.nums:
@@ -176,13 +176,12 @@ class Page:
                 if num.places == 2 or num.symbol:
                     amounts.append(num)
                 elif decimals:
-                    if num.places and num.places != 3 and not num.raw.isdigit():
+                    if num.places and num.places != 3 and not (cents and num.places == 1) and not num.raw.isdigit():
                         amounts.append(num)
                 elif len(num.raw) <= 12 and num.value < 10**8 * SCALE and (num.places == 0):
                     if not (num.raw.isdigit() and (len(num.raw) > 7 or (num.raw[0] == "0" and len(num.raw) > 1))):
                         amounts.append(num)
             row.amounts = amounts
-        del known
 
     def minor(self, value: int, currency: str | None) -> int:
         """Ten-thousandths as minor units."""

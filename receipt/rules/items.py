@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Final
 
 from receipt import words as w
-from receipt.columns import Parts, is_bare, is_head, take_apart
+from receipt.columns import Parts, is_bare, is_head, pair_for, take_apart
 from receipt.ledger import Ledger
 from receipt.numbers import SCALE
 from receipt.page import Page, Row
@@ -95,7 +95,7 @@ def _gather(page: Page, ledger: Ledger, start: int, end: int) -> list[Draft]:
     drafts: list[Draft] = []
     pending: list[tuple[str, int, Parts]] = []
     headed = start > 0
-    below = False  # the names stand below their numbers
+    below = _names_below(page, ledger, start, end)
     for place in range(start, end):
         row = rows[place]
         if row.rule:
@@ -110,7 +110,10 @@ def _gather(page: Page, ledger: Ledger, start: int, end: int) -> list[Draft]:
         parts = take_apart(row, page)
         previous = drafts[-1] if drafts else None
         if (ledger.roles[place] == "discount" and row.amounts) or (
-            parts.amount is not None and parts.amount < 0 and previous is not None and row.mask & (w.DISCOUNT | w.SAVED)
+            parts.amount is not None
+            and parts.amount < 0
+            and previous is not None
+            and (row.mask & (w.DISCOUNT | w.SAVED) or any(num.percent for num in row.nums))
         ):
             if previous is not None and parts.amount is not None:
                 previous.discount = (previous.discount or 0) + abs(parts.amount)
@@ -118,7 +121,9 @@ def _gather(page: Page, ledger: Ledger, start: int, end: int) -> list[Draft]:
         if not headed and not drafts and _is_meta(row, page) and not (parts.name and parts.amount and row.amounts[-1].places == 2):
             pending = []
             continue
-        if below and parts.name and parts.amount is None and previous is not None:
+        if below and parts.name and parts.amount is None:
+            if previous is None:
+                continue
             if not previous.name:
                 previous.name, previous.line = parts.name, row.index
             continue
@@ -141,8 +146,7 @@ def _gather(page: Page, ledger: Ledger, start: int, end: int) -> list[Draft]:
             if parts.code and pending and not drafts:
                 pass
             continue
-        if not pending and (headed or parts.quantity or parts.lead) and (below or not drafts) and parts.amount is not None and _more_names(page, place, end):
-            below = True
+        if below and parts.amount is not None:
             drafts.append(_draft("", row.index, parts))
             continue
         if pending and (parts.amount is not None or parts.price is not None):
@@ -161,7 +165,7 @@ def _gather(page: Page, ledger: Ledger, start: int, end: int) -> list[Draft]:
                 pending = []
                 continue
         if previous is not None:
-            _explain(previous, parts)
+            _explain(previous, parts, row)
         pending = []
     return [draft for draft in drafts if draft.name] if below else drafts
 
@@ -173,6 +177,33 @@ def _spare(row: Row) -> int:
 def _has_numbers(rows: list[Row], place: int, end: int) -> bool:
     """Whether the line is numbers, so that the one above it is a name."""
     return place < end and bool(rows[place].amounts) and rows[place].letters <= 4
+
+
+def _names_below(page: Page, ledger: Ledger, start: int, end: int) -> bool:
+    """Whether every line of numbers has its name in the line below it."""
+    numeric = 0
+    awaits = False
+    texts = 0
+    for place in range(start, end):
+        row = page.rows[place]
+        if row.rule or ledger.roles[place]:
+            continue
+        parts = take_apart(row, page) if row.amounts else None
+        if parts is None or (parts.amount is None and parts.price is None):
+            if row.letters > 2 and not row.dates and not (numeric == 0 and _is_meta(row, page)):
+                awaits = False
+                texts += 1
+            continue
+        if numeric == 0 and texts and start:
+            return False
+        if awaits or parts.name and numeric == 0:
+            return False
+        if not parts.name:
+            if not (parts.code or parts.quantity):
+                return False
+            numeric += 1
+            awaits = True
+    return numeric > 0 and not awaits
 
 
 def _name_lines(pending: list[tuple[str, int, Parts]], inside: bool) -> list[tuple[str, int, Parts]]:
@@ -227,8 +258,13 @@ def _explains(previous: Draft, parts: Parts) -> bool:
     return abs(parts.quantity * parts.price // SCALE - abs(previous.amount)) <= 200
 
 
-def _explain(previous: Draft, parts: Parts) -> None:
+def _explain(previous: Draft, parts: Parts, row: Row) -> None:
     """A line of numbers below a whole item: how many at which price."""
+    many = previous.quantity or previous.lead
+    if many and parts.amount and previous.amount and parts.quantity is None and many != SCALE:
+        if abs(many * previous.amount // SCALE - parts.amount) <= 150:  # "1.2 ROD 6.00", then "7.20"
+            previous.quantity, previous.unit_price, previous.amount = many, previous.amount, parts.amount
+            return
     if previous.quantity is not None:
         return
     if _explains(previous, parts) or (parts.quantity is not None and parts.amount == previous.amount):
@@ -236,6 +272,10 @@ def _explain(previous: Draft, parts: Parts) -> None:
     elif parts.weak is not None and parts.amount is not None and previous.amount:
         if abs(parts.weak * parts.amount // SCALE - previous.amount) <= 200:
             previous.quantity, previous.unit_price = parts.weak, parts.amount
+    if previous.quantity is None and previous.amount and len(row.nums) > 1:
+        pair = pair_for(row, previous.amount)
+        if pair is not None:
+            previous.quantity, previous.unit_price = pair
 
 
 def _decide_quantities(drafts: list[Draft], page: Page, ledger: Ledger) -> None:
