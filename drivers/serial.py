@@ -138,4 +138,5 @@ def _raw(fd: int) -> None:
     attributes = termios.tcgetattr(fd)
     attributes[0] &= ~(termios.BRKINT | termios.ISTRIP | termios.INLCR | termios.IGNCR | termios.ICRNL | termios.PARMRK)
     attributes[1] &= ~termios.OPOST
+    attributes[6][termios.VMIN] = 1  # nothing there is EAGAIN, so that no bytes means: the line is gone
     termios.tcsetattr(fd, termios.TCSANOW, attributes)

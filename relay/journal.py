@@ -128,7 +128,12 @@ class Journal:
 
     def save(self, recording: Recording, done: Callable[[None], None]) -> None:
         """What has come so far of a job in progress. `done` also when it failed: the next save has it all."""
-        self._queue.put(_Op(lambda store: store.save(recording), done, lambda error: done(None), recording))
+
+        def work(store: Store) -> None:
+            if not self._full:  # the little space that is left is for tombstones
+                store.save(recording)
+
+        self._queue.put(_Op(work, done, lambda error: done(None), recording))
 
     def finish(
         self,
