@@ -55,8 +55,8 @@ def role_of(row: Row, page: Page) -> str:
                 sums += end - start
                 first = start if first < 0 else first
         spare = row.letters - known
-        begins = first >= 0 and not any(char.isalpha() for char in row.folded[:first])
-        if spare > (2 * sums + 12 if begins else sums + 2) and role != "discount":
+        begins = first >= 0 and not any(char.isalnum() for char in row.folded[:first])
+        if spare >= (2 * sums + 12 if begins else sums + 2) and role != "discount":
             return ""
     return role
 

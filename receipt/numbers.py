@@ -120,6 +120,8 @@ def _dress(folded: str, length: int, start: int, end: int, raw: str) -> Num:
             if match is not None:
                 sign, symbol, inner = match.groups()
                 num.symbol = symbol or ""
+                if symbol == "r" and before == " ":
+                    num.symbol = ""
                 if sign == "-" or inner == "-" or ((sign == "(" or inner == "(") and folded[end : end + 1] == ")"):
                     at = match.start()
                     if sign == "-" and at > 0 and folded[at - 1].isalnum():

@@ -166,6 +166,7 @@ class Page:
         """Mark the numbers that look like money."""
         decimals = self.decimals
         cents = sum(num.places == 2 for row in self.rows for num in row.nums) > 2
+        groups = not decimals and any(len(num.raw) > 4 and not num.raw.isdigit() for row in self.rows for num in row.nums)
         for row in self.rows:
             amounts = []
             for num in row.nums:
@@ -179,7 +180,7 @@ class Page:
                     if num.places and num.places != 3 and not (cents and num.places == 1) and not num.raw.isdigit():
                         amounts.append(num)
                 elif len(num.raw) <= 12 and num.value < 10**8 * SCALE and (num.places == 0):
-                    if not (num.raw.isdigit() and (len(num.raw) > 7 or (num.raw[0] == "0" and len(num.raw) > 1))):
+                    if not (num.raw.isdigit() and (len(num.raw) > 7 or (num.raw[0] == "0" and len(num.raw) > 1) or (groups and len(num.raw) < 3 and num.value))):
                         amounts.append(num)
             row.amounts = amounts
 

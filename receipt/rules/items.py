@@ -18,7 +18,7 @@ from receipt.page import Page, Row
 
 _ENDS: Final = frozenset(("total", "subtotal", "tax", "tender", "change", "rounding", "service", "weak", "tip"))
 _META: Final = (
-    w.DATE | w.TIME | w.PHONE | w.FAX | w.FISCAL | w.CASHIER | w.TABLE | w.NUMBER | w.MEMBER | w.COVERS | w.BRANCH | w.GREETING
+    w.DATE | w.TIME | w.PHONE | w.FAX | w.FISCAL | w.CASHIER | w.TABLE | w.NUMBER | w.MEMBER | w.COVERS | w.BRANCH | w.GREETING | w.NOT_TIME
 )
 
 
@@ -49,16 +49,26 @@ def read(page: Page, ledger: Ledger) -> list[Draft]:
 
 
 def _until_the_sum(drafts: list[Draft], ledger: Ledger) -> list[Draft]:
-    """A line that has the sum of all lines before it is a sum, whatever it is called."""
+    """A line that has the sum of all lines before it is a sum, whatever it is called; so is one with the sum of its group."""
     sums = {entry.value for entry in ledger.of("total", "subtotal")}
-    running = 0
-    for place, draft in enumerate(drafts):
+    kept: list[Draft] = []
+    running = group = lines = 0
+    for draft in drafts:
         amount = draft.amount or 0
-        if place and amount == running and amount > 0:
-            if place >= 2 or (amount in sums and 2 * amount not in sums):
-                return drafts[:place]
-        running += amount - (draft.discount or 0)
-    return drafts
+        if kept and amount > 0:
+            if amount == running and (len(kept) >= 2 or (amount in sums and 2 * amount not in sums)):
+                rest = sum(other.amount or 0 for other in drafts[drafts.index(draft) + 1 :])
+                if running in sums or not rest or running + rest not in sums:
+                    return kept
+                group = lines = 0
+                continue
+            if amount == group and lines >= 2 and running != group:
+                group = lines = 0
+                continue
+        kept.append(draft)
+        part = amount - (draft.discount or 0)
+        running, group, lines = running + part, group + part, lines + 1
+    return kept
 
 
 def _region(page: Page, ledger: Ledger) -> tuple[int, int]:
@@ -95,6 +105,7 @@ def _gather(page: Page, ledger: Ledger, start: int, end: int) -> list[Draft]:
     drafts: list[Draft] = []
     pending: list[tuple[str, int, Parts]] = []
     headed = start > 0
+    loose: Parts | None = None  # "2 x 4.50" above the item that it belongs to
     below = _names_below(page, ledger, start, end)
     for place in range(start, end):
         row = rows[place]
@@ -104,7 +115,9 @@ def _gather(page: Page, ledger: Ledger, start: int, end: int) -> list[Draft]:
         if (row.dates or any(hit.clear for hit in row.times)) and not (row.amounts and headed):
             pending = []
             continue
-        if row.mask & w.COUNT and (ledger.roles[place] == "count" or (row.nums and _spare(row) <= 6 and _counts(row, page))):
+        if row.mask & w.COUNT and (
+            ledger.roles[place] == "count" or (row.nums and _spare(row) <= 6 and _counts(row, page)) or (_spare(row) <= 2 and len(row.nums) < 2)
+        ):
             pending = []
             continue
         parts = take_apart(row, page)
@@ -118,7 +131,8 @@ def _gather(page: Page, ledger: Ledger, start: int, end: int) -> list[Draft]:
             if previous is not None and parts.amount is not None:
                 previous.discount = (previous.discount or 0) + abs(parts.amount)
             continue
-        if not headed and not drafts and _is_meta(row, page) and not (parts.name and parts.amount and row.amounts[-1].places == 2):
+        money = bool(parts.name and parts.amount and row.amounts[-1].places == 2)
+        if not headed and not drafts and _is_meta(row, page, money):
             pending = []
             continue
         if below and parts.name and parts.amount is None:
@@ -129,7 +143,14 @@ def _gather(page: Page, ledger: Ledger, start: int, end: int) -> list[Draft]:
             continue
         if parts.name:
             if parts.amount is not None:
-                drafts.append(_draft(parts.name, row.index, parts))
+                if not parts.amount and not page.decimals:
+                    continue  # "ICE LESS 0": how the item above is wanted
+                draft = _draft(parts.name, row.index, parts)
+                if loose is not None and draft.quantity is None and draft.amount:
+                    if abs((loose.quantity or 0) * (loose.price or 0) // SCALE - draft.amount) <= 200:
+                        draft.quantity, draft.unit_price = loose.quantity, loose.price
+                loose = None
+                drafts.append(draft)
                 pending = []
             elif (
                 parts.price is not None
@@ -164,6 +185,7 @@ def _gather(page: Page, ledger: Ledger, start: int, end: int) -> list[Draft]:
                 drafts.append(draft)
                 pending = []
                 continue
+        loose = parts if parts.quantity and parts.price and parts.amount is None else None
         if previous is not None:
             _explain(previous, parts, row)
         pending = []
@@ -186,10 +208,10 @@ def _names_below(page: Page, ledger: Ledger, start: int, end: int) -> bool:
     texts = 0
     for place in range(start, end):
         row = page.rows[place]
-        if row.rule or ledger.roles[place]:
+        if row.rule or (row.amounts and ledger.roles[place]) or row.mask & w.COUNT and _counts(row, page):
             continue
         parts = take_apart(row, page) if row.amounts else None
-        if parts is None or (parts.amount is None and parts.price is None):
+        if parts is None or (parts.amount is None and (parts.name or parts.price is None)):
             if row.letters > 2 and not row.dates and not (numeric == 0 and _is_meta(row, page)):
                 awaits = False
                 texts += 1
@@ -217,7 +239,7 @@ def _name_lines(pending: list[tuple[str, int, Parts]], inside: bool) -> list[tup
     return pending[-2:] if short else pending[-1:]
 
 
-def _is_meta(row: Row, page: Page) -> bool:
+def _is_meta(row: Row, page: Page, money: bool = False) -> bool:
     """A line about the sale, not about what was sold: it begins with such a word, or consists of such words."""
     if not row.mask & _META:
         return False
@@ -228,7 +250,7 @@ def _is_meta(row: Row, page: Page) -> bool:
             follower = row.folded[end : end + 4].lstrip()[:1]
             if place == 0 and not any(char.isalnum() for char in row.folded[:start]) and (follower in ":.#" or follower.isdigit()):
                 return True
-    return known * 2 >= row.letters
+    return known * 2 >= row.letters and not money
 
 
 def _counts(row: Row, page: Page) -> bool:
