@@ -14,6 +14,7 @@ import msgspec
 import sqlalchemy as sa
 
 from cloud import events
+from cloud.ids import ordered
 from cloud.store.schema import alarms, boxes, channels, history, merchants, orders, outbox, slips
 from config.cloud import Orders as Settings
 from wire.messages import (
@@ -27,7 +28,6 @@ from wire.messages import (
     encode,
     new,
     now_ms,
-    uuid7,
 )
 
 S = OrderState
@@ -104,7 +104,7 @@ def submit(
     content = order.content
     if not content.number:
         content = msgspec.structs.replace(content, number=f"{(row.order_count - 1) % 999 + 1:03d}")
-    order_id, at = uuid7(), now_ms()
+    order_id, at = ordered(), now_ms()
     connection.execute(
         sa.insert(orders).values(
             merchant_id=merchant,

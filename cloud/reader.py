@@ -57,7 +57,7 @@ ANSWERS: dict[bytes, Callable[[bytes], bytes]] = {b"r": reading, b"h": html, b"p
 def main() -> None:
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    os.nice(5)
+    os.nice(10)
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     answer = reading(b"")
     while True:

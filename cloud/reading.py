@@ -55,63 +55,71 @@ class Readings:
             self._reader.stop()
 
     def some(self) -> int:
-        """Read up to AT_ONCE stored jobs -> how many there were."""
+        """Read some jobs -> how many there were. What just came goes before what is to be read again."""
+        return self._some("stored", AT_ONCE) or self._some("again", AT_ONCE // 10)
+
+    def _some(self, state: str, limit: int) -> int:
         with self._store.read() as connection:
             rows = connection.execute(
                 sa.select(jobs.c.merchant_id, jobs.c.id, jobs.c.box, jobs.c.tries, papers.c.raw, papers.c.reading)
                 .join(papers, sa.and_(papers.c.merchant_id == jobs.c.merchant_id, papers.c.job_id == jobs.c.id))
-                .where(sa.text("jobs.state = 'stored'"))
+                .where(sa.text(f"jobs.state = '{state}'"))  # spelled out: so that the partial index serves
                 .order_by(jobs.c.merchant_id, jobs.c.id)
-                .limit(AT_ONCE)
+                .limit(limit)
             ).all()
-        if not rows:
-            return 0
-        done, again = [], []
+        done: list[tuple[Any, Reading | None, str]] = []
+        killers = []
         for row in rows:
             if self._stopping.is_set():
                 break
             try:
-                reading, state = self._read(row)
+                done.append((row, *(self._first(row) if state == "stored" else self._again(row))))
             except ReaderDied as error:
                 log.error("reader died job=%s try=%d: %s", row.id, row.tries + 1, error)
-                again.append({"b_merchant": row.merchant_id, "b_id": row.id})
+                killers.append({"b_merchant": row.merchant_id, "b_id": row.id})
                 break  # write down at once who killed it
-            done.append((row, reading, state))
-        with self._store.write() as connection:
-            self._write(connection, done)
-            if again:
-                connection.execute(
-                    sa.update(jobs)
-                    .where(jobs.c.merchant_id == sa.bindparam("b_merchant"), jobs.c.id == sa.bindparam("b_id"))
-                    .values(tries=jobs.c.tries + 1),
-                    again,
-                )
+        if done or killers:
+            with self._store.write() as connection:
+                self._write(connection, done)
+                if killers:
+                    connection.execute(
+                        sa.update(jobs)
+                        .where(jobs.c.merchant_id == sa.bindparam("b_merchant"), jobs.c.id == sa.bindparam("b_id"))
+                        .values(tries=jobs.c.tries + 1),
+                        killers,
+                    )
         return len(rows)
 
-    def _read(self, row: Any) -> tuple[Reading | None, str]:
-        box_reading: Reading | None = None
-        if row.reading:
-            try:
-                box_reading = unpack_reading(msgspec.Raw(row.reading))
-            except BadMessage as error:
-                log.warning("job=%s the box's reading is damaged: %s", row.id, error.problem)
+    def _first(self, row: Any) -> tuple[Reading | None, str]:
+        """What the box read is shown at once, and read again afterwards where our rules are newer."""
+        found = _of_box(row)
         if row.raw is None or not self._config.ingest.reread:
-            return box_reading, "read" if box_reading else "failed"
+            return found, "read" if found else "failed"
+        if found is not None:
+            return found, "again" if self._starts() and newer(
+                self._reader.rules_version, found.rules_version
+            ) else "read"
         if row.tries >= TRIES:
-            return box_reading, "failed"
-        if self._reader.rules_version is None and time.monotonic() < self._next_start and box_reading is not None:
-            return box_reading, "read"
+            return None, "failed"
+        return self._reader.read(row.raw), "read"
+
+    def _again(self, row: Any) -> tuple[Reading | None, str]:
+        if row.raw is None or row.tries >= TRIES:
+            found = _of_box(row)
+            return found, "read" if found else "failed"
+        return self._reader.read(row.raw), "read"
+
+    def _starts(self) -> bool:
+        """Whether there is a reader; asked at most twice a minute while there is none."""
+        if time.monotonic() < self._next_start:
+            return False
         try:
             self._reader.start()
+            return True
         except ReaderDied as error:
             self._next_start = time.monotonic() + 30
             log.error("the reader does not start, what boxes read is taken: %s", error)
-            if box_reading is not None:
-                return box_reading, "read"
-            raise
-        if box_reading is not None and box_reading.rules_version == self._reader.rules_version:
-            return box_reading, "read"
-        return self._reader.read(row.raw), "read"
+            return False
 
     def _write(self, connection: sa.Connection, done: list[tuple[Any, Reading | None, str]]) -> None:
         if not done:
@@ -164,6 +172,30 @@ class Readings:
             updates,
         )
         events.add_many(connection, news)
+
+
+def newer(ours: str | None, theirs: str) -> bool:
+    """Whether our rules are to be preferred. Versions are numbers with dots; others differ or do not.
+
+    >>> newer("2", "1.9"), newer("1", "1"), newer("1", "2"), newer("1", "simulated")
+    (True, False, False, True)
+    """
+    if ours is None:
+        return False
+    try:
+        return [int(n) for n in ours.split(".")] > [int(n) for n in theirs.split(".")]
+    except ValueError:
+        return ours != theirs
+
+
+def _of_box(row: Any) -> Reading | None:
+    if not row.reading:
+        return None
+    try:
+        return unpack_reading(msgspec.Raw(row.reading))
+    except BadMessage as error:
+        log.warning("job=%s the box's reading is damaged: %s", row.id, error.problem)
+        return None
 
 
 def receipt_row(merchant: str, job: str, n: int, receipt: Receipt) -> dict[str, Any]:

@@ -180,7 +180,7 @@ def _jobs(
             started_at=iso_sure(row.started_ms),
             clock=row.trust,
             received_at=iso_sure(row.received_at),
-            state=row.state,
+            state="read" if row.state == "again" else row.state,
             raster_only=bool(row.raster_only),
             rules_version=row.rules_version,
             receipts=read[row.id],

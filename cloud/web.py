@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import socket
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -130,12 +131,10 @@ async def serve(service: Service) -> None:
 
     pictures = Shared()
     cloud = Context(service.store, config, service.bell, service.stopping, pictures, works)
-    host, _, port = config.web.listen.rpartition(":")
+    line = _listen(config.web.listen)
     server = _Server(
         uvicorn.Config(
             Front(make_app(cloud), cloud.secure),
-            host=host.strip("[]"),
-            port=int(port),
             log_config=None,
             access_log=False,
             server_header=False,
@@ -156,7 +155,7 @@ async def serve(service: Service) -> None:
     if service.stopping.is_set():
         return
     try:
-        await server.serve()
+        await server.serve([line])
     finally:
         pictures.stop()
 
@@ -171,9 +170,18 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets)
-        if self.should_exit:
-            raise OSError(f"cannot listen on {self.config.host}:{self.config.port}")
-        for each in self.servers:
-            for line in each.sockets:
-                log.info("listening on http://%s:%d/", *line.getsockname()[:2])
+        for line in sockets or ():
+            log.info("listening on http://%s:%d/", *line.getsockname()[:2])
         ready()
+
+
+def _listen(address: str) -> socket.socket:
+    """Raises OSError, and says what was tried."""
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    try:
+        return socket.create_server(
+            (host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048
+        )
+    except OSError as error:
+        raise OSError(f"[web] listen = {address!r}: {error}") from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 import time
 from collections.abc import AsyncGenerator
 from importlib.resources import files
@@ -54,7 +55,7 @@ class Console:
             undefined=jinja2.StrictUndefined,
         )
         self._pages.globals.update(stamp=self._stamp, words=words)
-        self._pages.filters.update(money=words.money, clock=_clock, columns=_columns)
+        self._pages.filters.update(money=words.money, clock=_clock, columns=_columns, tidy=_tidy)
         rate = cloud.config.web.login_rate
         self._by_name = Buckets(rate / 60, rate)
         self._by_address = Buckets(rate * 4 / 60, rate * 4)
@@ -351,6 +352,11 @@ def _columns(text: str) -> int:
     """How wide the paper is, in characters: the class w32 … w64 of the style sheet sizes its letters by it."""
     widest = max((sum(2 if ord(c) > 0x2E7F else 1 for c in line) for line in text.split("\n")), default=0)
     return next((width for width in (32, 36, 42, 48, 56) if widest <= width), 64)
+
+
+def _tidy(text: str) -> str:
+    """For a small strip: no more than one empty line in a row, none at the ends."""
+    return re.sub(r"\n(?:[ \t]*\n){2,}", "\n\n", text).strip("\n")
 
 
 def _clock(text: str | None) -> str:

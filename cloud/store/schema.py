@@ -185,7 +185,7 @@ jobs = Table(
     _ms("mono_ms"),  # start, since `boot`
     _maybe_text("was"),  # EPOCH/SEQ before new_epoch
     _ms("received_at"),
-    _text("state"),  # stored | read | failed
+    _text("state"),  # stored | read | again (read by the box, to be read here too) | failed
     Column("tries", Integer, nullable=False, server_default="0"),
     Column("raster_only", Boolean, nullable=False, server_default=text("false")),
     Column("unknown", BigInteger, nullable=False, server_default="0"),
@@ -198,6 +198,13 @@ jobs = Table(
         "id",
         sqlite_where=text("state = 'stored'"),
         postgresql_where=text("state = 'stored'"),
+    ),
+    Index(
+        "ix_jobs_again",
+        "merchant_id",
+        "id",
+        sqlite_where=text("state = 'again'"),
+        postgresql_where=text("state = 'again'"),
     ),
 )
 

@@ -16,8 +16,9 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud.batch import REGRESS, Intake
+from cloud.batch import Intake
 from cloud.mqtt import Publish
+from cloud.statuses import REGRESS
 from cloud.store import schema
 from cloud.store.database import Store
 from config.cloud import CloudConfig

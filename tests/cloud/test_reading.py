@@ -16,7 +16,7 @@ from cloud.batch import Intake
 from cloud.events import Bell
 from cloud.mqtt import Publish
 from cloud.reader_door import Reader, ReaderDied, Shared
-from cloud.reading import Readings
+from cloud.reading import Readings, newer
 from cloud.store import schema
 from cloud.store.database import Store
 from config.cloud import CloudConfig, Ingest
@@ -63,6 +63,25 @@ def test_the_boxs_reading_is_taken_where_the_paper_stayed_there_or_rereading_is_
     second, first = read_all(store, CloudConfig(ingest=Ingest(reread=False)))
     for found in (first, second):
         assert (found.state, found.rules_version, found.receipts[0].total) == ("read", "simulated", 1230)
+
+
+def test_the_boxs_reading_is_shown_at_once_and_read_again_with_newer_rules(store: Store) -> None:
+    put(store, job(str(uuid.uuid4()), 1))
+    worker = Readings(store, CloudConfig(), Bell(), threading.Event())
+    versions = []
+    while worker.some():
+        with store.read() as connection:
+            versions.append(views.receipt_page(connection, "cafe", 1)[0][0].rules_version)
+    assert versions == ["simulated", worker._reader.rules_version]
+    worker._reader.stop()
+
+
+def test_newer_rules_win_and_older_ones_do_not() -> None:
+    assert newer("2", "1")
+    assert newer("1.10", "1.9")
+    assert not newer("1", "1")
+    assert not newer("1", "2")
+    assert not newer(None, "2")
 
 
 KILLER = """

@@ -182,6 +182,13 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("jobs", schema=None) as batch_op:
         batch_op.create_index(
+            "ix_jobs_again",
+            ["merchant_id", "id"],
+            unique=False,
+            sqlite_where=sa.text("state = 'again'"),
+            postgresql_where=sa.text("state = 'again'"),
+        )
+        batch_op.create_index(
             "ix_jobs_unread",
             ["merchant_id", "id"],
             unique=False,

@@ -1,0 +1,30 @@
+"""Ids that sort in the order they were made, also within a millisecond.
+
+Source: RFC 9562, UUIDv7; section 6.2, method 1 (a counter in the bits behind the time).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import uuid
+
+_turn = threading.Lock()
+_last_ms, _counter = 0, 0
+
+
+def ordered() -> str:
+    """A UUIDv7: 48 bits of ms, 12 bits that count within it, 62 random bits. Never goes back in one process."""
+    global _last_ms, _counter
+    with _turn:
+        now = time.time_ns() // 1_000_000
+        if now > _last_ms:
+            _last_ms, _counter = now, 0
+        else:
+            _counter += 1
+            if _counter > 0xFFF:
+                _last_ms, _counter = _last_ms + 1, 0
+        ms, count = _last_ms, _counter
+    tail = int.from_bytes(os.urandom(8), "big") >> 2
+    return str(uuid.UUID(int=ms << 80 | 0x7 << 76 | count << 64 | 0x2 << 62 | tail))

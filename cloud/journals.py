@@ -1,0 +1,116 @@
+"""How far each journal of a box has come, and what is missing in it: the tables `epochs` and `holes`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+
+from cloud.holes import Run, fill, runs
+from cloud.store.schema import epochs, holes
+from wire.messages import now_ms
+
+Journal = tuple[str, str, str]  # merchant, box, epoch
+AT_ONCE = 300  # journals named in one query
+
+
+def foreign(connection: sa.Connection, touched: set[Journal]) -> set[tuple[str, str]]:
+    """(box, epoch) that belong to another merchant, for ever."""
+    out = set()
+    for some in _slices(touched):
+        rows = connection.execute(
+            sa.select(epochs.c.box, epochs.c.epoch, epochs.c.merchant_id).where(
+                epochs.c.box.in_([t[1] for t in some]), epochs.c.epoch.in_([t[2] for t in some])
+            )
+        )
+        out |= {(r.box, r.epoch) for r in rows if (r.merchant_id, r.box, r.epoch) not in touched}
+    return out
+
+
+def count(connection: sa.Connection, came: dict[Journal, list[Run]]) -> None:
+    """Move `highest` on and keep the holes: one row read and one written for each journal of the batch."""
+    at = now_ms()
+    highest: dict[tuple[str, str], int] = {}
+    for some in _slices(came):
+        rows = connection.execute(
+            sa.select(epochs.c.box, epochs.c.epoch, epochs.c.highest)
+            .where(epochs.c.box.in_([k[1] for k in some]), epochs.c.epoch.in_([k[2] for k in some]))
+            .with_for_update()
+        )
+        highest |= {(r.box, r.epoch): r.highest for r in rows}
+    moved, fresh = [], []
+    for (merchant, box, epoch), spans in came.items():
+        single = [first for first, last in spans if first == last]
+        pieces = sorted([*runs(single), *(span for span in spans if span[0] != span[1])])
+        top = highest.get((box, epoch))
+        if top is None:
+            fresh.append(
+                {"box": box, "epoch": epoch, "merchant_id": merchant, "highest": 0, "first_at": at, "last_at": at}
+            )
+            top = 0
+        new_top = top
+        if pieces[0][0] == top + 1 and len(pieces) == 1:
+            new_top = pieces[0][1]
+        else:
+            new_top = _rework_holes(connection, (merchant, box, epoch), top, pieces, at)
+        moved.append({"b_box": box, "b_epoch": epoch, "b_highest": new_top, "b_at": at})
+    if fresh:
+        connection.execute(sa.insert(epochs), fresh)
+    connection.execute(
+        sa.update(epochs)
+        .where(epochs.c.box == sa.bindparam("b_box"), epochs.c.epoch == sa.bindparam("b_epoch"))
+        .values(highest=sa.bindparam("b_highest"), last_at=sa.bindparam("b_at")),
+        moved,
+    )
+
+
+def _rework_holes(connection: sa.Connection, journal: Journal, top: int, pieces: list[Run], at: int) -> int:
+    merchant, box, epoch = journal
+    mine = (holes.c.merchant_id == merchant, holes.c.box == box, holes.c.epoch == epoch)
+    rows = connection.execute(
+        sa.select(holes.c.first, holes.c.last, holes.c.since, holes.c.asked_at, holes.c.asked)
+        .where(*mine)
+        .order_by(holes.c.first)
+    ).all()
+    before = [(r.first, r.last) for r in rows]
+    after = before
+    for piece in pieces:
+        top, after = fill(top, after, piece)
+    gone, made = set(before) - set(after), set(after) - set(before)
+    for first, _ in gone:
+        connection.execute(sa.delete(holes).where(*mine, holes.c.first == first))
+    for first, last in sorted(made):
+        old = next(
+            (r for r in rows if r.first <= first and last <= r.last), None
+        )  # what is left of an old one is as old
+        connection.execute(
+            sa.insert(holes).values(
+                merchant_id=merchant,
+                box=box,
+                epoch=epoch,
+                first=first,
+                last=last,
+                since=old.since if old else at,
+                asked_at=old.asked_at if old else None,
+                asked=old.asked if old else 0,
+            )
+        )
+    return top
+
+
+def missing(connection: sa.Connection, merchant: str, box: str, epoch: str, top: int, last: int, at: int) -> None:
+    if not connection.execute(sa.select(epochs.c.box).where(epochs.c.box == box, epochs.c.epoch == epoch)).first():
+        connection.execute(
+            sa.insert(epochs).values(box=box, epoch=epoch, merchant_id=merchant, highest=0, first_at=at, last_at=at)
+        )
+    connection.execute(
+        sa.insert(holes).values(merchant_id=merchant, box=box, epoch=epoch, first=top + 1, last=last, since=at, asked=0)
+    )
+    connection.execute(
+        sa.update(epochs).where(epochs.c.box == box, epochs.c.epoch == epoch).values(highest=last, last_at=at)
+    )
+
+
+def _slices(journals: Iterable[Journal]) -> Iterable[list[Journal]]:
+    ordered = sorted(journals)
+    return (ordered[start : start + AT_ONCE] for start in range(0, len(ordered), AT_ONCE))

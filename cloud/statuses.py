@@ -1,0 +1,73 @@
+"""What boxes say of themselves: kept, and compared with what we hold of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from cloud import boxes as box_table
+from cloud import events, journals
+from cloud.store.schema import boxes, epochs, outbox
+from wire.messages import Result, Status, now_ms
+
+REGRESS = 2  # live statuses in a row that count below what we hold, before a box is told to start a new epoch
+
+
+def status_of(connection: sa.Connection, merchant: str, box: str, status: Status, retained: bool) -> None:
+    at = now_ms()
+    old = connection.execute(sa.select(boxes.c.online, boxes.c.status, boxes.c.regress).where(boxes.c.id == box)).one()
+    text = events.to_json(status)
+    values: dict[str, Any] = {"online": status.online, "status_at": at}
+    if status.online or old.status is None:  # a will knows nothing but that the box is gone
+        values["status"] = text
+    regress = 0
+    if status.online and not retained and status.epoch:
+        row = connection.execute(
+            sa.select(epochs.c.highest).where(epochs.c.box == box, epochs.c.epoch == status.epoch)
+        ).first()
+        top = row.highest if row else 0
+        if status.last_seq < top:
+            regress = old.regress + 1
+            if regress >= REGRESS:
+                what = f"Box {box} counts to {status.last_seq}, where {top} was received: a restored memory card?"
+                events.raise_alarm(connection, merchant, "clone", box, what)
+                box_table.renew_epoch(connection, merchant, box, status.epoch)
+        acked = (status.first_unacked or status.last_seq + 1) - 1
+        if acked > top:  # acknowledged once, and not here: this database was restored from a backup
+            journals.missing(connection, merchant, box, status.epoch, top, acked, at)
+    values["regress"] = regress
+    connection.execute(sa.update(boxes).where(boxes.c.id == box).values(**values))
+    if old.online != status.online or _shown(old.status) != _shown(text):
+        events.add(connection, merchant, "box.changed", box, {"online": status.online})
+    if status.online and old.online is not True:  # it may have missed what we told it
+        connection.execute(
+            sa.update(outbox)
+            .where(outbox.c.merchant_id == merchant, outbox.c.box == box, outbox.c.done_at.is_(None))
+            .values(next_at=at)
+        )
+
+
+def _shown(status: str | None) -> Any:
+    """The part of a status whose change is news."""
+    if not status:
+        return None
+    value = msgspec.json.decode(status)
+    return [value.get("printers"), value.get("alerts"), value.get("version"), value.get("epoch")]
+
+
+def result_of(connection: sa.Connection, merchant: str, box: str, result: Result) -> None:
+    done = connection.execute(
+        sa.update(outbox)
+        .where(
+            outbox.c.merchant_id == merchant,
+            outbox.c.box == box,
+            outbox.c.id == result.command,
+            outbox.c.done_at.is_(None),
+        )
+        .values(done_at=now_ms())
+    )
+    if done.rowcount:
+        data = {"command": result.command, "ok": result.ok, "text": result.text[:2000]}
+        events.add(connection, merchant, "command.done", box, data)

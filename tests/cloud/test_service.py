@@ -1,0 +1,184 @@
+"""The process: it starts, it says what is wrong, it ends in time; also beside a broker that is not its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.cloud.conftest import PASSWORD, Cloud, free_port, until
+from tests.simulators.box import SimulatedBox
+from wire.messages import Proof
+
+
+def test_a_wrong_configuration_ends_with_78_and_names_every_problem(tmp_path: Path) -> None:
+    file = tmp_path / "cloud.toml"
+    file.write_text('[web]\nlisten = "nowhere"\n[ingest]\nbatchs = 3\n')
+    done = subprocess.run(
+        [sys.executable, "-m", "cloud", "--config", str(file), "all"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 78
+    assert "listen = 'nowhere'" in done.stderr
+    assert "did you mean 'batch'" in done.stderr
+
+
+def test_a_second_service_on_the_same_file_says_so(tmp_path: Path) -> None:
+    cloud = Cloud(tmp_path).start()
+    try:
+        words = [sys.executable, "-m", "cloud", "--config", str(cloud.config), "all"]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == 1
+        assert "held by another tillwire-cloud" in done.stderr
+    finally:
+        cloud.close()
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    cloud = Cloud(tmp_path)
+    taken = subprocess.Popen([sys.executable, "-m", "http.server", str(cloud.http_port), "--bind", "127.0.0.1"])
+    try:
+        until(lambda: _answers(cloud.url))
+        words = [sys.executable, "-m", "cloud", "--config", str(cloud.config), "all"]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == 1
+        assert str(cloud.http_port) in done.stderr
+    finally:
+        taken.kill()
+        taken.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        httpx.get(url)
+        return True
+    except httpx.HTTPError:
+        return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_in_time_with_open_pages_and_busy_boxes(tmp_path: Path, number: int) -> None:
+    cloud = Cloud(tmp_path).start()
+    try:
+        with cloud.merchant("Corner Cafe", "anna"):
+            box = cloud.box("Corner Cafe", "cafe-front-1")
+            page = cloud.log_in("anna")
+            with page.stream("GET", "/live") as stream:
+                assert "event: hello" in next(stream.iter_text())
+                for _ in range(300):
+                    box.capture()
+                box.acked([1])
+                began = time.monotonic()
+                assert cloud.stop(number, within=10) == 0
+                assert time.monotonic() - began < 10
+            page.close()
+            kept = {seq for _, seq in box.acks}
+            box.close()
+            cloud.start()
+            again = cloud.log_in("anna")
+            assert again.get("/").status_code == 200
+            again.close()
+        key = cloud.command("key", "add", "Corner Cafe")
+        with httpx.Client(base_url=cloud.url, headers={"Authorization": f"Bearer {key}"}) as client:
+            (journal,) = client.get("/v1/boxes/cafe-front-1").json()["journals"]
+        missing = {n for first, last in journal["missing"] for n in range(first, last + 1)}
+        assert kept <= set(range(1, journal["highest"] + 1)) - missing
+    finally:
+        cloud.close()
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[int]:
+    """A broker of somebody else's, with a password for everyone -> its port."""
+    program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if program is None or shutil.which("mosquitto_passwd") is None:
+        pytest.skip("needs mosquitto (apt install mosquitto)")
+    port, users = free_port(), tmp_path / "users"
+    for user in ("cloud", "cafe-front-1"):
+        flags = ["-b"] if users.exists() else ["-b", "-c"]
+        subprocess.run(["mosquitto_passwd", *flags, str(users), user, PASSWORD], check=True, capture_output=True)
+    users.chmod(0o644)
+    config = tmp_path / "mosquitto.conf"
+    owner = "user root\n" if os.geteuid() == 0 else ""
+    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous false\npassword_file {users}\n{owner}")
+    process = subprocess.Popen([program, "-c", str(config)], stderr=subprocess.DEVNULL)
+    yield port
+    process.terminate()
+    process.wait(10)
+
+
+def test_it_works_with_a_broker_that_is_not_its_own(tmp_path: Path, mosquitto: int) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(PASSWORD + "\n")
+    cloud = Cloud(tmp_path)
+    text = cloud.config.read_text()
+    own = f'listen = "127.0.0.1:{cloud.mqtt_port}"'
+    assert own in text
+    cloud.config.write_text(text.replace(own, f'url = "mqtt://127.0.0.1:{mosquitto}"\npassword_file = "{secret}"'))
+    cloud.start()
+    box = None
+    try:
+        with cloud.merchant("Corner Cafe", "anna") as cafe:
+            cloud.command("box", "add", "Corner Cafe", "cafe-front-1")
+            until(lambda: httpx.get(f"{cloud.url}/healthz").json()["broker"])
+            box = SimulatedBox("cafe-front-1", PASSWORD, "127.0.0.1", mosquitto).ready()
+            box.status()
+            for _ in range(50):
+                box.capture()
+            box.acked(range(1, 51))
+            order = cafe.post("/v1/orders", json={"kind": "dine_in", "items": [{"name": "Soup"}]}).json()["id"]
+            assert box.orders.get(timeout=10).order == order
+            box.print_order(order, Proof.L1)
+            until(lambda: cafe.get(f"/v1/orders/{order}").json()["state"] == "printed")
+            until(lambda: cafe.get("/v1/boxes").json()["boxes"][0]["online"])
+    finally:
+        if box is not None:
+            box.close()
+        cloud.close()
+
+
+@pytest.mark.covers("F41")
+def test_a_hole_is_asked_for(tmp_path: Path) -> None:
+    cloud = Cloud(tmp_path, extra="[ingest]\nwant_after_s = 1\n").start()
+    try:
+        with cloud.merchant("Corner Cafe", "anna"):
+            box = cloud.box("Corner Cafe", "cafe-front-1")
+            box.capture()
+            box.seq = 4
+            box.capture()
+            box.acked([1, 5])
+            box.wait(lambda: box.wanted, 15)
+            assert [(w.epoch, w.first, w.last) for w in box.wanted[:1]] == [(box.epoch, 2, 4)]
+    finally:
+        cloud.close()
+
+
+def test_a_box_that_was_away_gets_its_order_when_it_is_back(tmp_path: Path) -> None:
+    cloud = Cloud(tmp_path).start()
+    try:
+        with cloud.merchant("Corner Cafe", "anna") as cafe:
+            secret = cloud.command("box", "add", "Corner Cafe", "cafe-front-1")
+            box = cloud.connect("cafe-front-1", secret)
+            box.status()
+            until(lambda: cafe.get("/v1/boxes").json()["boxes"][0]["online"])
+            box.status(online=False)
+            until(lambda: cafe.get("/v1/boxes").json()["boxes"][0]["online"] is False)
+            order = cafe.post("/v1/orders", json={"kind": "dine_in", "items": [{"name": "Soup"}]}).json()["id"]
+            box.capture()  # something goes round, and the order does not
+            box.acked([1])
+            assert cafe.get(f"/v1/orders/{order}").json()["state"] == "queued"
+            assert box.orders.empty()
+            box.status()
+            assert box.orders.get(timeout=5).order == order
+            assert until(lambda: box.orders.get(timeout=20)).order == order  # again, until the box says it has it
+            box.report(order, "received")  # type: ignore[arg-type]
+            until(lambda: cafe.get(f"/v1/orders/{order}").json()["state"] == "received")
+    finally:
+        cloud.close()
