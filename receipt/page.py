@@ -99,6 +99,10 @@ class Page:
         for row in self.rows:
             for num in row.nums:
                 measure(num, self.sign, self.decimals)
+            ends = {end for _, end, _ in row.matches}
+            for num in row.nums:
+                if num.glued and num.places == 2 and num.start in ends:
+                    num.glued = False  # "TOTAL2.67"
         self.countries = self._countries()
         self.symbols: dict[str, int] = {}
         self.money_rows()

@@ -228,6 +228,8 @@ class Phrasebook:
         word = word[:48]
         size = len(word)
         ways: list[tuple[int, ...] | None] = [None] * size + [()]
+        if size >= 9:  # "SALESTAXLA": a rest too short to be a word
+            ways[size - 2] = (2,)
         for start in range(size - 3, -1, -1):
             for end in range(min(size, start + 24), start + 2, -1):
                 rest = ways[end]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from receipt.ledger import Ledger
+from receipt.rules.tax import table_of
 from receipt.rules.total import Choice, close
 
 
@@ -26,10 +27,10 @@ def read(ledger: Ledger, total: int | None, items_sum: int | None) -> Choice | N
         confidence = 0.65 + min(max(score - 1.5, 0), 1.5) * 0.21
         if best is None or score > best[0] + 0.01:
             best = (score, Choice(entry.value, row.index, min(confidence, 0.97), "label", entry))
-    return best[1] if best else _unlabelled(ledger, total)
+    return best[1] if best else _unlabelled(ledger, total, items_sum)
 
 
-def _unlabelled(ledger: Ledger, total: int | None) -> Choice | None:
+def _unlabelled(ledger: Ledger, total: int | None, items_sum: int | None) -> Choice | None:
     """An earlier total that taxes and services turn into the last one; or a lone amount above the tax."""
     if total is None:
         return None
@@ -46,4 +47,12 @@ def _unlabelled(ledger: Ledger, total: int | None) -> Choice | None:
             row = rows[place]
             if len(row.amounts) == 1 and not ledger.roles[place] and close(row.amounts[0].value + entry.value, total):
                 return Choice(row.amounts[0].value, row.index, 0.7, "above the tax")
+    table = table_of(ledger.page)
+    nets = sum(net for net, _, _, _ in table)
+    if table and close(nets + sum(tax for _, tax, _, _ in table), total, 310):
+        return Choice(nets, table[0][3], 0.6, "tax table")
+    totals = ledger.of("total", "weak")
+    for entry in totals[:-1]:
+        if entry.value == total and (items_sum == total or len(totals) > 2) and entry.row < totals[-1].row:
+            return Choice(entry.value, rows[entry.row].index, 0.5, "first of two totals", entry)
     return None

@@ -38,7 +38,20 @@ def read(ledger: Ledger, total: int | None, subtotal: int | None) -> Choice | No
         together = sum(entry.value for entry in entries if entry.value != subtotal)
         if close(subtotal + together, total) and not close(subtotal + best[1].value, total):
             return Choice(together, best[1].line, 0.93, "several added")
-    return best[1] if best else None
+    return best[1] if best else _between(ledger, total, subtotal)
+
+
+def _between(ledger: Ledger, total: int | None, subtotal: int | None) -> Choice | None:
+    """An amount without a label between subtotal and total that is what one is more than the other."""
+    if total is None or subtotal is None or total <= subtotal:
+        return None
+    rows = ledger.page.rows
+    places = [entry.row for entry in ledger.of("subtotal", "total", "weak")]
+    for place in range(min(places, default=0), min(max(places, default=0) + 3, len(rows))):
+        row = rows[place]
+        if row.amounts and not ledger.roles[place] and close(row.amounts[-1].value, total - subtotal):
+            return Choice(total - subtotal, row.index, 0.6, "between subtotal and total")
+    return None
 
 
 def _score(entry: Entry, ledger: Ledger, total: int | None, subtotal: int | None) -> float:

@@ -72,10 +72,12 @@ def read(ledger: Ledger, items_sum: int | None) -> Choice | None:
         if items_sum is not None and close(entry.value, items_sum):
             score += 0.6
         if any(
-            entry.value > other.value and any(close(entry.value, other.value + extra) for extra in added)
+            entry.value > other.value
+            and entry.row > other.row
+            and any(close(entry.value, other.value + extra) for extra in added)
             for other in found
         ):
-            score += 1.2
+            score += 2.0
         if roundings and any(close(entry.value, other.value + r, 10) for other in found for r in roundings if r):
             score += 1.0
         score += min(counts.get(entry.value, 0) - 1, 3) * 0.15
@@ -97,7 +99,7 @@ def read(ledger: Ledger, items_sum: int | None) -> Choice | None:
             for value in settled:
                 if choice.value <= 0 < value:
                     return Choice(value, choice.line, 0.6, "tender less change")
-                if close(choice.value, value, ROUNDED):
+                if close(choice.value, value, ROUNDED) and any(row.mask & w.ROUNDING for row in rows):
                     return Choice(value, choice.line, 0.93, "paid, rounded")
         return choice
     for value in settled:
@@ -106,6 +108,12 @@ def read(ledger: Ledger, items_sum: int | None) -> Choice | None:
     for value in settled:
         if value not in tenders and value > 0:
             return Choice(value, rows[ledger.of("tender")[0].row].index, 0.6, "tender less change")
+    base = subtotals[-1] if subtotals else items_sum
+    if base:
+        for parts in (sum(added), added[0] if added else 0):
+            for row in rows if parts else ():
+                if row.amounts and close(row.amounts[-1].value, base + parts):
+                    return Choice(base + parts, row.index, 0.65, "subtotal and tax")
     if tenders:
         entry = ledger.of("tender")[-1]
         return Choice(entry.value, rows[entry.row].index, 0.6, "tender", entry)
