@@ -13,6 +13,8 @@ from receipt.model import Receipt
 from receipt.paper import Line, Profile
 from receipt.split import split
 
+MOST_READ = 2_000  # lines of one receipt, some 8 m of paper: what is longer is read so far, and costs no more
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -36,7 +38,7 @@ def read(raw: bytes, profile: Profile | None = None) -> Reading:
     country, currency = (profile.country, profile.currency) if profile is not None else (None, None)
     receipts: list[Receipt] = []
     for first, last in _pieces(raw, paper.lines, profile):
-        found = extract(paper.lines[first:last], country=country, currency=currency)
+        found = extract(paper.lines[first : min(last, first + MOST_READ)], country=country, currency=currency)
         receipts += (_moved(receipt, first) for receipt in found) if first else found
     return Reading(paper.lines, tuple(receipts), paper.unknown, paper.raster_only, RULES_VERSION)
 
