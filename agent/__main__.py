@@ -30,10 +30,12 @@ def main() -> None:
     )
     from agent.daemon import Agent
 
-    async def run() -> None:
-        await Agent(box).run()
+    async def run() -> bool:
+        agent = Agent(box)
+        await agent.run()
+        return agent.store.damaged
 
-    asyncio.run(run())
+    sys.exit(1 if asyncio.run(run()) else 0)
 
 
 if __name__ == "__main__":

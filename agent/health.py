@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 from typing import Any
 
 from agent import clock, outbox
@@ -114,6 +115,7 @@ class Health:
     async def look(self) -> None:
         """Raise and resolve the alerts that no event tells of; tell systemd that the loop lives."""
         pause = min(LOOK_S, watchdog_s() or LOOK_S)
+        silent_s, last_acked = 0.0, 0
         while True:
             notify("WATCHDOG=1")
             self._long(
@@ -126,14 +128,23 @@ class Health:
             self._long(
                 "offline", not self.mqtt.connected, OFFLINE_S, f"the broker cannot be reached: {self.mqtt.reason}", ""
             )
-            unacked = self.uplink.oldest_unacked_s()
-            if unacked > NO_ACK_S:
+            acked = self.uplink.counters["acked"]
+            silent_s = silent_s + pause if self.uplink.waits_for_acks and acked == last_acked else 0.0
+            last_acked = acked
+            if silent_s > NO_ACK_S:
                 self.alerts.raise_(
                     "no_ack", "", "the broker takes what this box sends, but the cloud acknowledges nothing: wrong"
                     " permissions at the broker, or the cloud's ingest is down", "",
                 )  # fmt: skip
-            elif unacked == 0 or unacked < NO_ACK_S:
+            elif silent_s == 0 and self.mqtt.connected:
                 self.alerts.resolve("no_ack")
+            if self.store.problem:
+                self.alerts.raise_("disk", "", f"the agent cannot write its store: {self.store.problem}")
+            else:
+                self.alerts.resolve("disk")
+            if self.store.damaged:
+                log.error("store=%s is damaged: the agent starts anew, which moves it aside", self.store.path)
+                signal.raise_signal(signal.SIGTERM)
             for name, status in self.orders.printers.items():
                 problem = trouble(status)
                 if problem:

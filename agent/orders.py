@@ -35,7 +35,7 @@ log = logging.getLogger("tillwire.agent")
 
 TICK_S = 5.0
 WAITING_S = 10.0  # a slip that has not begun by then is told and sounded
-RETRY_S = 5.0  # between attempts whose cause seems to have ended
+RETRY_S, RETRY_MOST_S = 5.0, 60.0  # between attempts whose cause seems to have ended
 PROVEN = (Proof.L1, Proof.L2, Proof.L3)
 NO_MINOR = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"  # ISO 4217
 THREE_MINOR = "BHD IQD JOD KWD LYD OMR TND"
@@ -47,7 +47,7 @@ class Orders:
         self.box, self.store, self.door, self.mqtt, self.uplink, self.alerts = box, store, door, mqtt, uplink, alerts
         self.counters = {"orders": 0, "orders_again": 0, "slips_printed": 0, "bad_orders": 0}
         self.printers: dict[str, dict[str, Any]] = {}
-        self._todo: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
+        self._todo: asyncio.Queue[functools.partial[Awaitable[None]]] = asyncio.Queue()
         self._queued_at: dict[str, float] = {}  # slip name -> loop time of its hand-over
         mqtt.on_message["orders"] = lambda incoming: self._post(self._message, incoming)
         mqtt.on_state.append(lambda up: self._post(self._tell_held) if up else None)
@@ -66,6 +66,8 @@ class Orders:
                     log.info("orders wait for the relay: %s", error)
                 except DiskBad as error:
                     self.alerts.raise_("disk", "", str(error))
+                    if work.func != self._sweep:
+                        asyncio.get_running_loop().call_later(RETRY_S, self._todo.put_nowait, work)
         finally:
             ticker.cancel()
 
@@ -81,7 +83,7 @@ class Orders:
     # ---- what the cloud says
 
     async def _message(self, incoming: Incoming) -> None:
-        """Store, then acknowledge to the broker, then act. On a bad disk nothing is acknowledged: it comes again."""
+        """Store, then acknowledge to the broker, then act. While the disk is bad it is neither: it is tried again."""
         try:
             message = messages.decode("orders", incoming.payload, incoming.topic)
         except BadMessage as error:
@@ -302,9 +304,9 @@ class Orders:
     def _may_retry(self, slip: Slip, now: float) -> bool:
         if self._valid_s(slip) <= 0 or not self.door.opened.is_set():
             return False
-        return (
-            trouble(self.printers.get(slip.printer)) is None and now - self._queued_at.get(slip.name, -1e9) >= RETRY_S
-        )
+        pause = min(RETRY_S * 2 ** min(slip.attempt - 1, 6), RETRY_MOST_S)
+        well = trouble(self.printers.get(slip.printer)) is None
+        return well and now - self._queued_at.get(slip.name, -1e9) >= pause
 
     async def _tell_held(self) -> None:
         """After each connect: the orders that the box holds and has not printed; the cloud answers go or cancel."""
@@ -337,9 +339,12 @@ class Orders:
             ("held", OrderState.EXPIRED, f"order {number} was not printed in time", "fault"),
         ):
             found = [s for s in all_of_it if s.state is state]
+            tried_again = kind == "failed" and any(
+                s.state in (OrderState.QUEUED, OrderState.RECEIVED) for s in all_of_it
+            )
             if found:
                 self.alerts.raise_(kind, order_id, f"{text} ({found[0].printer}): {found[0].reason}", sound)
-            else:
+            elif not tried_again:
                 self.alerts.resolve(kind, order_id)
         if not any(s.state is OrderState.QUEUED or s.state is OrderState.RECEIVED for s in all_of_it):
             self.alerts.resolve("waiting", order_id)

@@ -1,4 +1,4 @@
-"""What `tillwire read` shows: a captured stream, job by job, as text or as JSON."""
+"""What `tillwire read` shows: a captured stream, job by job, as text, JSON or a picture."""
 
 from __future__ import annotations
 
@@ -98,6 +98,11 @@ class Job:
                         f" confidence {finding.confidence:.2f} by {finding.rule or 'no rule named'}"
                     )
         return "\n".join(out)
+
+    def as_png(self) -> bytes:
+        from receipt.picture import as_png
+
+        return as_png(self.reading.lines)
 
 
 def jobs_of(file: str, stream: bytes) -> Iterator[Job]:

@@ -39,6 +39,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.recovered = False  # the file was new, or had to be moved aside
+        self.problem = ""  # why the last commit failed; "" when it did not
         self.damaged = False  # found while running: the next start moves the file aside
         self._todo: queue.SimpleQueue[tuple[Work[Any], asyncio.Future[Any]] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -109,12 +110,14 @@ class Store:
                     results.append((future, None, error))
                 connection.execute("RELEASE piece")
             connection.execute("COMMIT")
+            self.problem = ""
         except sqlite3.Error as error:
             if connection.in_transaction:
                 try:
                     connection.execute("ROLLBACK")
                 except sqlite3.Error as again:
                     log.error("store=%s rollback failed: %s", self.path, again)
+            self.problem = str(error)
             bad = DiskBad(f"agent.db {self.path} cannot be written: {error}; look at the disk's space and health")
             results = [(future, None, bad) for _, future in group]
         return results

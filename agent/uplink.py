@@ -15,7 +15,7 @@ import logging
 import random
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from agent import outbox
@@ -44,7 +44,6 @@ class Sent:
 
     tries: int = 0
     on_the_way: bool = False
-    since: float = field(default_factory=time.monotonic)  # of the first try
     taken: float | None = None  # when the broker took it, of the last try
 
 
@@ -93,11 +92,10 @@ class Uplink:
         row = await self.store.run(lambda c: outbox.put_message(c, leaf, message))
         self.due(row, True)
 
-    def oldest_unacked_s(self) -> float:
-        """How long the longest waiting record has been sent without an acknowledgement; 0 while not connected."""
-        if not self._sent or not self.mqtt.connected:
-            return 0.0
-        return time.monotonic() - min(sent.since for sent in self._sent.values())
+    @property
+    def waits_for_acks(self) -> bool:
+        """Something was handed to the broker, and the cloud has not acknowledged it."""
+        return self.mqtt.connected and any(sent.taken is not None for sent in self._sent.values())
 
     # ---- sending
 
@@ -362,6 +360,7 @@ class Uplink:
         if acks.ids:
             for row_id in await self.store.run(lambda c: outbox.delete_messages(c, acks.ids)):
                 self._gone(row_id)
+                self.counters["acked"] += 1
         await self._release(release)
         incoming.done()
         for want in acks.want:

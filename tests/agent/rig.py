@@ -393,8 +393,9 @@ class Rig:
             lambda: self.query("capture.db", "SELECT count(*) FROM jobs") == [(count,)], f"{count} jobs captured"
         )
 
-    def wait_outbox(self, count: int) -> None:
-        self._until(lambda: self.query("agent.db", "SELECT count(*) FROM outbox") == [(count,)], f"{count} rows due")
+    def wait_outbox(self, jobs: int) -> None:
+        sql = "SELECT count(*) FROM outbox WHERE kind = 'job'"
+        self._until(lambda: self.query("agent.db", sql) == [(jobs,)], f"{jobs} jobs in the outbox")
 
     def wait_empty(self, within: float = 20.0) -> None:
         """Nothing is left in the outbox."""

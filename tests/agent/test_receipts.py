@@ -38,7 +38,7 @@ def test_nothing_is_released_before_the_cloud_acknowledges(box: Rig) -> None:
     box.print(receipt(1), receipt(2))
     box.cloud.wait_jobs(2)
     assert box.query("capture.db", "SELECT count(*) FROM jobs WHERE acked_ran IS NOT NULL") == [(0,)]
-    assert len(box.query("agent.db", "SELECT id FROM outbox")) == 2
+    box.wait_outbox(2)
     box.cloud.ack_all()
     box.wait_released(2)
 
