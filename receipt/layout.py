@@ -8,6 +8,7 @@ stored pictures) and gives a `Line` for every row that is printed. Sources: the 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 from receipt import symbols
@@ -15,12 +16,13 @@ from receipt.codepages import ESCPOS_PAGES, NATIONAL, STAR_PAGES, VENDOR_ENCODIN
 from receipt.commands import TEXT, UNKNOWN, Command, Effect
 from receipt.encoding import Encoding, cells, is_wide, slices
 from receipt.paper import CELL, PLAIN, Bitmap, Code, Line, Paper, Profile, Span, Style
-from receipt.tokens import ALL_COMMANDS, Dialect, Mark, Scanner
+from receipt.tokens import ALL_COMMANDS, LIKE_STAR, Dialect, Mark, Scanner, detect
 
 _LINE = 30  # dots from a line to the next: ESC 2
 _DEFAULT = Profile()
 MOST_LINES = 50_000  # some 180 m of paper: a job that prints more is not a receipt
 _MOST_DOTS = 4096 * CELL  # the widest line, where the paper's width is not known
+_MOST_JUDGED = 262_144  # bytes of a job whose dialect is judged as a whole; a longer one's commands tell
 _MOST_SPANS = 500  # in a line: a printer's line buffer is full long before
 _new = tuple.__new__
 _Handler = Callable[["_Printer", int, int], None]
@@ -41,6 +43,8 @@ def lay_out(raw: bytes, profile: Profile | None = None) -> Paper:
 
 class _Printer:
     def __init__(self, raw: bytes, profile: Profile) -> None:
+        if profile.dialect is Dialect.AUTO and len(raw) < _MOST_JUDGED and any(sign in raw for sign in LIKE_STAR):
+            profile = replace(profile, dialect=detect(raw))
         self.raw, self.profile = raw, profile
         self.encoding = Encoding(raw, profile)
         self.lines: list[Line] = []

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from receipt.commands import TEXT, Command, Effect
 from receipt.encoding import slices
-from receipt.tokens import Dialect, Scanner
+from receipt.tokens import LIKE_STAR, Dialect, Scanner
 
 # Digits, blanks and dashes of the double-byte standards: GBK and KS A3B0.., Big5 A2AF.., Shift JIS 824F.., UTF-8
 # EFBC90.., seven-bit JIS 2330..; and the stars that take their place.
@@ -139,14 +139,10 @@ def mask(raw: bytes) -> bytes:
     """
     out = bytearray(raw)
     dialect = _mask_as(raw, Dialect.AUTO, out)
-    if dialect is Dialect.ESCPOS and any(sign in raw for sign in _LIKE_STAR):
+    if dialect is Dialect.ESCPOS and any(sign in raw for sign in LIKE_STAR):
+        # Nothing tells the dialects apart, and each hides other digits among its parameters.
         _mask_as(raw, Dialect.STAR, out)
     return bytes(out)
-
-
-# What Star printers are sent and nobody else: a job with one of them is looked at in both ways, for what tells the
-# dialects apart may be missing, and each hides other digits among its parameters.
-_LIKE_STAR = (b"\x1bd0", b"\x1bd1", b"\x1bd2", b"\x1bd3", b"\x1bi\x00", b"\x1bi\x01", b"\x1bF", b"\x1b4", b"\x1b5")
 
 
 def _mask_as(raw: bytes, dialect: Dialect, out: bytearray) -> Dialect:

@@ -222,6 +222,8 @@ class Scanner:
             if row is not None and len(head) >= length:
                 break
         else:
+            if len(head) == 1 and isinstance(table.lead[head[0]], list):
+                return None
             return (2 if len(head) > 1 and head[0] < 32 and 32 <= head[1] < 127 else 1), UNKNOWN
         if row in _PARTS:
             return self._first_piece(row, head)
@@ -361,7 +363,43 @@ class Tokenizer:
 
 
 def detect(raw: bytes) -> Dialect:
-    """ESC/POS or Star, judged over a whole job (or the start of one). Never AUTO."""
+    """ESC/POS or Star, judged over a whole job. Never AUTO.
+
+    A command that only one of them has decides. Without one, the dialect whose commands are used less oddly does.
+    """
     scanner = Scanner()
-    scanner.feed(raw)
-    return scanner.dialect
+    marks = scanner.feed(raw)
+    if scanner.dialect is Dialect.STAR or not any(sign in raw for sign in LIKE_STAR):
+        return scanner.dialect
+    if any(mark.command.name in _PLAIN_ESCPOS for mark in marks):
+        return Dialect.ESCPOS
+    star = _oddities(raw, Scanner(Dialect.STAR).feed(raw))
+    return Dialect.STAR if star < _oddities(raw, marks) else Dialect.ESCPOS
+
+
+# What Star printers are sent, and others hardly: ESC d with a digit, sizes, bold and inverse without a parameter.
+LIKE_STAR = (b"\x1bd0", b"\x1bd1", b"\x1bd2", b"\x1bd3", b"\x1bi\x00", b"\x1bi\x01", b"\x1bF", b"\x1b4", b"\x1b5")
+_PLAIN_ESCPOS = frozenset(("print_mode", "size", "cut", "raster", "symbol_store", "barcode", "kanji_on", "font"))
+_SWITCHES = frozenset(("bold", "underline", "double_strike", "upside_down", "slip_eject", "italic", "italic_off"))
+
+
+def _oddities(raw: bytes, marks: list[Mark]) -> int:
+    """How often commands are followed by what they never take: a switch by a letter, a feed by a digit's code."""
+    odd = 0
+    for at, (command, start, end) in enumerate(marks):
+        name, last = command.name, raw[end - 1] if end <= len(raw) else 0
+        if command is UNKNOWN:
+            odd += 1
+        elif name in _SWITCHES:
+            odd += last not in b"\x00\x01\x02012"
+        elif name == "feed_lines":
+            odd += last >= 48
+        elif name == "cut_full":
+            odd += 2 * (at + 1 < len(marks) and raw[end : end + 1] < b"\x08")
+        elif name in ("star_cut", "star_wide", "star_high"):
+            odd += last not in b"\x00\x01\x02\x03\x04\x050123456"
+        elif name == "star_size":
+            odd += max(raw[start + 2 : end], default=0) > 53
+        elif name == "page_area":
+            odd += 2
+    return odd

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import receipt
@@ -154,6 +154,12 @@ def test_rows_printed_upside_down_are_read_with_the_paper_turned() -> None:
     assert texts(b"head\n\x1b{\x01three\ntwo\none\n\x1b{\x00tail\n") == ["head", "one", "two", "three", "tail"]
 
 
+def test_a_star_job_that_nothing_names_is_read_as_one() -> None:
+    raw = b"\x1b@SHOP\n\x1bETOTAL 4.50\x1bF\n\x1bd3"
+    assert texts(raw) == ["SHOP", "TOTAL 4.50"]
+    assert lay_out(raw).lines[-1].kind == "cut"
+
+
 def test_codes_say_what_they_hold() -> None:
     qr = b"\x1d(k\x0b\x001P0http://x\x1d(k\x03\x001Q0"
     codes = [
@@ -190,6 +196,7 @@ def test_a_picture_that_was_cut_short_is_as_long_as_it_came() -> None:
 
 
 @pytest.mark.covers("A13")
+@settings(deadline=None)
 @given(st.binary(max_size=600), st.sampled_from([None, Profile(dialect=Dialect.STAR, columns=32)]))
 def test_reading_never_raises_and_lines_point_into_the_job(raw: bytes, profile: Profile | None) -> None:
     for line in lay_out(raw, profile).lines:
@@ -205,6 +212,7 @@ COMMANDS = st.sampled_from(
 
 
 @pytest.mark.covers("A13")
+@settings(deadline=None)
 @given(st.lists(COMMANDS | st.binary(min_size=1, max_size=6), max_size=60).map(b"".join))
 def test_no_order_of_commands_breaks_the_reading(raw: bytes) -> None:
     reading = receipt.read(raw)

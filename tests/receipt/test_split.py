@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import receipt
@@ -54,6 +54,7 @@ def test_status_polls_and_idle_initialising_are_no_pieces() -> None:
 
 
 @pytest.mark.covers("A13")
+@settings(deadline=None)
 @given(
     st.lists(
         st.sampled_from([ONE, TWO, b"\n" * 6, b"\x1b@", b"\x0c", b"\x1dVA\x00", b"\x1bp\x00\x19\xfa"])
