@@ -87,6 +87,11 @@ class Jobs:
         self.end = 0  # in the tail: where the job ends as far as is known
         self._resume: int | None = None  # a job was ended inside a command here: what follows is another job
 
+    @property
+    def is_idle(self) -> bool:
+        """No job is open, and nothing that comes can belong to an earlier one."""
+        return not self.open and not self.tail and self._resume is None
+
     def feed(self, marks: Iterable[Mark], position: int) -> list[Edge]:
         """Marks, in stream order, and the bytes fed so far -> what happened to jobs, in stream order."""
         edges: list[Edge] = []

@@ -42,6 +42,7 @@ class Router:
         self.unasked: Callable[[bytes], bool] | None = None  # may take a block that nobody waits for
         self._to_pos, self._changed = to_pos, changed
         self._parser = Answers()
+        self._eots: dict[int, bytes] = {}  # the last answer to each DLE EOT n: the status holds what it says
         self._realtime: deque[Ask] = deque()
         self._queue: deque[Ask] = deque()
 
@@ -98,6 +99,17 @@ class Router:
         """Bytes from the printer. `only`: the one POS link there is."""
         if only is not None and not self.ours:
             self._to_pos(only, data)
+            if len(data) == 1 and self._realtime and data[0] & 0x93 == 0x12 and not self._parser.pending:
+                first = self._realtime.popleft()  # by far the most frequent answer
+                if self._eots.get(first.n) == data:
+                    self.status_at = now
+                else:
+                    before = self.status
+                    self._learn(Form.REALTIME, data, first, now)
+                    if self.status != before:
+                        self._eots.clear()
+                    self._eots[first.n] = data
+                return
             if len(data) > WATCHED:
                 self._parser = Answers()
                 return
@@ -140,6 +152,8 @@ class Router:
 
     def _learn(self, form: Form, answer: bytes, ask: Ask | None, now: float) -> None:
         before = self.status
+        if not (form is Form.REALTIME and ask is not None):
+            self._eots.clear()
         if form is Form.REALTIME and ask is not None:
             self.status = from_eot(ask.n, answer[0], before)
         elif form is Form.BYTE and ask is not None:

@@ -19,7 +19,8 @@ SAVE_S, SAVE_BYTES = 0.25, 64 * 1024
 BURST_S, BURST_BYTES = 0.02, 512 * 1024  # 64 KiB come again this soon: so many are saved together
 STALLED_S = 10.0  # a cut whose last byte does not come
 TAIL_S = 0.15  # a pulse or feed this soon after the cut still belongs to the job
-ASKS, STATE, INIT = 1, 2, 4  # what of a command the print path has to know, beside cuts
+ASKS, STATE, INIT, CUTS, REALTIME = 1, 2, 4, 8, 16  # what of a command the print path has to know
+NOTED = ASKS | STATE | INIT
 MOST_NOTED = 512  # bytes of a command that is noted; longer ones hold data, not a state
 
 
@@ -40,6 +41,10 @@ class _Kinds(dict[Command, int]):
             kind |= INIT
         elif effect & Effect.STATE and not effect & Effect.STORES and not command.part:
             kind |= STATE
+        if effect & Effect.CUTS:
+            kind |= CUTS
+        if effect & Effect.REALTIME:
+            kind |= REALTIME
         self[command] = kind
         return kind
 
@@ -120,32 +125,35 @@ class Capture:
 
     def scan(self, data: bytes) -> int:
         """-> how many of these bytes may pass at once: all, or those before a cut that has to wait."""
-        scanner = self.scanner
+        scanner, jobs = self.scanner, self.jobs
         base = scanner.position
-        was_boundary = not self._head and self._half is None
         marks = scanner.feed(data)
+        seen, every = 0, -1  # of the marks' kinds: any of them, all of them
+        kinds = KINDS
+        for mark in marks:
+            kind = kinds[mark[0]]
+            seen |= kind
+            every &= kind
         self.only_asks = False
         self.gates = []
-        if marks or self._head or self._half:
+        self.notes = []
+        if seen & NOTED or self._half is not None:
+            whole = marks[0].start == base and self._half is None if marks else False
             self.notes = self._note(marks, base, data)
-            head = scanner.head_start
-            if self.notes:
-                self.only_asks = (
-                    was_boundary
-                    and len(self.notes) == len(marks)
-                    and scanner.at_boundary
-                    and marks[0].start == base
-                    and all(note.command.effect & Effect.REALTIME for note in self.notes)
-                )
-            if head < scanner.position:
-                self._head = data[head - base :] if head >= base else self._head + data
-            else:
-                self._head = b""
+            self.only_asks = whole and bool(every & REALTIME) and scanner.at_boundary
+        head = scanner.head_start
+        if head < scanner.position:
+            self._head = data[head - base :] if head >= base else self._head + data
+        elif self._head:
+            self._head = b""
+        if jobs.open:
+            boring = not seen & CUTS and scanner.position - jobs.start < jobs.most
         else:
-            self.notes = []
-            if scanner.head_start < scanner.position:
-                self._head = data[scanner.head_start - base :]
-        self._edges = edges = self.jobs.feed(marks, scanner.position)
+            boring = bool(every & ASKS) and not seen & STATE and jobs.is_idle
+        if boring and marks:
+            self._edges = []
+            return len(data)
+        self._edges = edges = jobs.feed(marks, scanner.position)
         free = len(data)
         if edges:
             now = self.loop.now
@@ -176,7 +184,7 @@ class Capture:
         kinds = KINDS
         for mark in marks:
             kind = kinds[mark[0]]
-            if not kind:
+            if not kind & NOTED:
                 continue
             command, start, end = mark
             if end - start > MOST_NOTED:

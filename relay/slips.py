@@ -75,6 +75,8 @@ class Slips:
 
     def check(self) -> None:
         """Can the next slip be printed? Called whenever something changed that it may have waited for."""
+        if not self.queue and self._expiry is None:
+            return
         self._drop_expired()
         if not self.queue or self._stage or not self.printer.up:
             return
