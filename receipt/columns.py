@@ -15,14 +15,17 @@ from receipt.numbers import SCALE, Num
 from receipt.page import Page, Row
 
 UNITS: Final = frozenset(
-    "kg kgs g gr gm lb lbs oz l lt ltr lit ml pcs pc pce st stk stuck pz un uni ud uds unid each ea шт кг л ad adet km gal "
-    "m cl pk btl kl psc piece unit units nos no ctn box 个 個 份 件 杯 瓶 개 点 コ 本 枚 斤 袋 包 盒 碗 kilos 公斤 kgm und portion".split()
+    ["kg", "kgs", "g", "gr", "gm", "lb", "lbs", "oz", "l", "lt", "ltr", "lit", "ml", "pcs", "pc", "pce", "st", "stk", "stuck", "pz", "un", "uni", "ud", "uds", "unid", "each", "ea", "шт", "кг", "л", "ad", "adet", "km", "gal", "m", "cl", "pk", "btl", "kl", "psc", "piece", "unit", "units", "nos", "no", "ctn", "box", "个", "個", "份", "件", "杯", "瓶", "개", "点", "コ", "本", "枚", "斤", "袋", "包", "盒", "碗", "kilos", "公斤", "kgm", "und", "portion"]
 )
-_BETWEEN: Final = frozenset(("at", "x", "a", "for", "eur", "rm", "rp", "nt", "€", "by", "w", "euro", "usd", "rs", "tl", "only"))
+_BETWEEN: Final = frozenset(
+    ("at", "x", "a", "for", "eur", "rm", "rp", "nt", "€", "by", "w", "euro", "usd", "rs", "tl", "only")
+)
 _JOIN = " \tx*@×=/.,|:$€¥￥£+()[]-~"
 _CODE = re.compile(r"^\s*[*#]?\s*((?=[A-Z\d.\-/]*\d{3})[A-Z]{0,4}[\d.\-/]{4,18}[A-Z]?)\s+(?=\S)")
 _EDGE = re.compile(r"^[\s*#\-.>+:|/]+|[\s*#:\-=.@|/]+$")
-_LEAD = re.compile(r"\s*[*\-]?\s*(?:(\d{1,3}(?:[.,]\d{1,3})?)\s?(?:x|\*|pcs|pc|stk|@|份|个|個|点|개|-|\))?\.?\s+|x\s?(\d{1,3})\s+|(\d{1,3})\s?x\s*)(?=\S)")
+_LEAD = re.compile(
+    r"\s*[*\-]?\s*(?:(\d{1,3}(?:[.,]\d{1,3})?)\s?(?:x|\*|pcs|pc|stk|@|份|个|個|点|개|-|\))?\.?\s+|x\s?(\d{1,3})\s+|(\d{1,3})\s?x\s*)(?=\S)"
+)
 _TIMES = re.compile(
     r"(?<![\d.,])(\d+(?:[.,]\d+)?)\s?([^\W\d_]{1,5}\.?)?\s?[x*@]\s{0,12}(?:[^\W\d_$€¥￥]{0,4}[$€¥￥£]?\s?)(\d[\d.,]*)"
 )
@@ -65,7 +68,11 @@ def take_apart(row: Row, page: Page) -> Parts:
             cut = money.start
         else:
             first = money.end
-        before = [num for num in nums if num.end <= money.start] if not first else [num for num in nums if num.start > money.end]
+        before = (
+            [num for num in nums if num.end <= money.start]
+            if not first
+            else [num for num in nums if num.start > money.end]
+        )
         if first:
             _behind(parts, before, folded)
         else:
@@ -86,7 +93,11 @@ def take_apart(row: Row, page: Page) -> Parts:
                 parts.quantity, parts.price = one.value, two.value
                 unit = (match.group(2) or "").rstrip(".")
                 parts.unit = unit if unit in UNITS else None
-                cut = match.start() if _letters(folded[: match.start()]) >= 2 or _letters(folded[match.end() : cut]) < 3 else cut
+                cut = (
+                    match.start()
+                    if _letters(folded[: match.start()]) >= 2 or _letters(folded[match.end() : cut]) < 3
+                    else cut
+                )
         elif money is None and (at := _AT_PRICE.search(folded)) is not None:
             price = next((num for num in nums if num.start == at.start(1)), None)
             if price is not None:
@@ -146,7 +157,7 @@ def pair_for(row: Row, amount: int) -> tuple[int, int] | None:
     for place, one in enumerate(nums):
         for other in nums[place + 1 :]:
             if abs(one.value * other.value // SCALE - amount) <= max(150, amount // 300):
-                if other.places == 2 or one.unit or not one.places or one.places == 3 and other.places != 3:
+                if other.places == 2 or one.unit or not one.places or (one.places == 3 and other.places != 3):
                     if not (one.places == 2 and other.places == 0):
                         return one.value, other.value
                 return other.value, one.value
@@ -178,7 +189,7 @@ def _amount(row: Row, nums: list[Num], page: Page) -> Num | None:
         if num.places > 2 and not num.symbol:
             return None
         tail = folded[num.end :]
-        if _letters(tail) <= 5 or num.places == 2 and (num.start < 3 or _letters(folded[: num.start]) < 2):
+        if _letters(tail) <= 5 or (num.places == 2 and (num.start < 3 or _letters(folded[: num.start]) < 2)):
             return num
         if num.places == 2 and _letters(tail) <= 14 and len(row.amounts) >= 1 and num is row.amounts[-1]:
             return num
@@ -219,7 +230,12 @@ def _columns(parts: Parts, columns: list[Num], money: Num, page: Page, folded: s
                 price_first = (
                     (other.places == 2 and one.places != 2)
                     or (one.unit == "x" and other.unit != "x")
-                    or (other.value > one.value and one.whole and not other.whole and "x" not in folded[other.end : one.start])
+                    or (
+                        other.value > one.value
+                        and one.whole
+                        and not other.whole
+                        and "x" not in folded[other.end : one.start]
+                    )
                 )
                 parts.price, parts.quantity = (other.value, one.value) if price_first else (one.value, other.value)
                 return columns[: j + 1]
@@ -230,7 +246,11 @@ def _columns(parts: Parts, columns: list[Num], money: Num, page: Page, folded: s
             parts.price = one.value  # "0.70 13 0.70": a tax code between
             return columns[: place + 1]
     first = columns[0]
-    if first.value == amount and (first.places == money.places or not page.decimals) and not (first.whole and page.decimals):
+    if (
+        first.value == amount
+        and (first.places == money.places or not page.decimals)
+        and not (first.whole and page.decimals)
+    ):
         parts.price = first.value
         if len(columns) > 1 and columns[1].value == SCALE:
             parts.quantity = SCALE
@@ -258,7 +278,7 @@ def _behind(parts: Parts, behind: list[Num], folded: str) -> None:
 
 
 def _without_heads(name: str, first: int, row: Row, page: Page) -> str:
-    """"SUGAR        RM  CODE": the heads of columns on the right of a name are none of it."""
+    """ "SUGAR        RM  CODE": the heads of columns on the right of a name are none of it."""
     heads = w.COL_AMOUNT | w.COL_PRICE | w.COL_QTY | w.COL_NAME | w.COL_TAX
     for start, _, phrase in row.matches:
         if start > first and row.text[start - 3 : start] == "   " and page.meanings[phrase] & heads:

@@ -5,23 +5,60 @@ Lines become a Page (page.py), a Page a Ledger of labelled amounts (ledger.py), 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from decimal import Decimal
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from receipt.ledger import Ledger
-from receipt.model import Finding, Item, Kind, Receipt, Tender
-from receipt.numbers import SCALE
+from receipt.model import Finding, Item, Kind, Receipt
 from receipt.page import LineLike, Page
-from receipt.rules import currency as currency_rule
-from receipt.rules import date as date_rule
-from receipt.rules import items as items_rule
-from receipt.rules import merchant as merchant_rule
-from receipt.rules import number as number_rule
-from receipt.rules import subtotal as subtotal_rule
-from receipt.rules import tax as tax_rule
-from receipt.rules import tenders as tenders_rule
-from receipt.rules import time as time_rule
-from receipt.rules import total as total_rule
+from receipt.rules import (
+    address,
+    cashier,
+    covers,
+    customer_phone,
+    extras,
+    fiscal_number,
+    member,
+    points,
+    shop,
+    table,
+)
+from receipt.rules import (
+    currency as currency_rule,
+)
+from receipt.rules import (
+    date as date_rule,
+)
+from receipt.rules import (
+    items as items_rule,
+)
+from receipt.rules import (
+    kind as kind_rule,
+)
+from receipt.rules import (
+    merchant as merchant_rule,
+)
+from receipt.rules import (
+    number as number_rule,
+)
+from receipt.rules import (
+    phone as phone_rule,
+)
+from receipt.rules import (
+    subtotal as subtotal_rule,
+)
+from receipt.rules import (
+    tax as tax_rule,
+)
+from receipt.rules import (
+    tenders as tenders_rule,
+)
+from receipt.rules import (
+    time as time_rule,
+)
+from receipt.rules import (
+    total as total_rule,
+)
 from receipt.words import currencies
 
 RULES_VERSION = "1"
@@ -32,16 +69,36 @@ def extract(
 ) -> tuple[Receipt, ...]:
     """The receipts that stand on these lines.
 
-    Takes   a job's lines from the top; where the shop is and what money it takes, if that is known.
-    Gives   one Receipt per receipt, voucher, report or kitchen order; none when there is no text.
+    Takes   a job's lines from the top; where the shop is (ISO 3166) and what money it takes (ISO 4217), if that is known.
+    Gives   one Receipt per piece of paper with text: a receipt, voucher, report, kitchen order … None when there is no text.
     Raises  nothing, whatever the text. Time is linear in it.
     """
     if currency is None and country is not None:
         currency = currencies()[2].get(country)
-    page = Page(lines, 0, country, currency)
-    if not page.rows:
-        return ()
-    return (_read(page),)
+    receipts: list[Receipt] = []
+    first = 0
+    for place, line in enumerate([*lines, None]):
+        if line is None or getattr(line, "kind", "text") == "cut":
+            page = Page(lines[first:place], first, country, currency)
+            if page.rows:
+                receipts.append(_read(page))
+            first = place + 1
+    return link_copies(receipts)
+
+
+def link_copies(receipts: Iterable[Receipt]) -> tuple[Receipt, ...]:
+    """Mark what says the same as a receipt before it as its copy."""
+    seen: dict[tuple[str | None, str | None, str | None, int | None], Receipt] = {}
+    linked: list[Receipt] = []
+    for receipt in receipts:
+        if receipt.number is not None and receipt.total is not None:
+            identity = (receipt.number, receipt.date, receipt.time, receipt.total)
+            if identity in seen and receipt.kind in (Kind.SALE, Kind.REFUND, Kind.VOID, Kind.COPY):
+                receipt = replace(receipt, kind=Kind.COPY, same_as=receipt.number)
+            else:
+                seen[identity] = receipt
+        linked.append(receipt)
+    return tuple(linked)
 
 
 def _read(page: Page) -> Receipt:
@@ -55,18 +112,6 @@ def _read(page: Page) -> Receipt:
 
     ledger = Ledger(page)
     money = keep("currency", currency_rule.read(page))
-    date = keep("date", date_rule.read(page))
-    date_line = findings["date"].line if date else None
-    time = keep("time", time_rule.read(page, date_line))
-    number = keep("number", number_rule.read(page))
-    merchant = keep("merchant", merchant_rule.read(page))
-    drafts = items_rule.read(page, ledger)
-    items_sum = sum(d.amount - (d.discount or 0) for d in drafts if d.amount is not None) if drafts else None
-    total = total_rule.read(ledger, items_sum)
-    subtotal = subtotal_rule.read(ledger, total.value if total else None, items_sum)
-    tax = tax_rule.read(ledger, total.value if total else None, subtotal.value if subtotal else None)
-    tenders, method, paid = tenders_rule.read(ledger, total.value if total else None)
-    keep("payment_method", paid)
 
     def minor(value: int) -> int:
         return page.minor(value, money)
@@ -75,46 +120,74 @@ def _read(page: Page) -> Receipt:
         if choice is None:
             return None
         value = minor(choice.value)
-        findings[name] = Finding(str(value), choice.line, choice.confidence, choice.rule)
+        findings[name] = Finding(str(value), choice.line, round(choice.confidence, 3), choice.rule)
         return value
 
-    change = ledger.of("change")
-    items = tuple(
-        Item(
-            name=draft.name,
-            quantity=items_rule.quantity_of(draft),
-            unit_price=None if draft.unit_price is None else minor(draft.unit_price),
-            amount=None if draft.amount is None else minor(draft.amount),
-            discount=None if draft.discount is None else minor(draft.discount),
-            unit=draft.unit,
-            code=draft.code,
-            line=draft.line,
-        )
-        for draft in drafts
-    )
+    drafts = items_rule.read(page, ledger)
+    items_sum = sum(d.amount - (d.discount or 0) for d in drafts if d.amount is not None) if drafts else None
+    total = total_rule.read(ledger, items_sum)
+    due = total.value if total else None
+    subtotal = subtotal_rule.read(ledger, due, items_sum)
+    before = subtotal.value if subtotal else None
+    tax = tax_rule.read(ledger, due, before)
+    tenders, _, paid = tenders_rule.read(ledger, due)
+    keep("payment_method", paid)
+    extra = {
+        role: amount(role, extras.read(ledger, role, due, before))
+        for role in ("discount", "service", "tip", "rounding", "change")
+    }
+    date = keep("date", date_rule.read(page))
+    merchant = keep("merchant", merchant_rule.read(page))
+    guests = keep("covers", covers.read(page))
+    earned = keep("points", points.read(page))
+    number = keep("number", number_rule.read(page))
+    kind = Kind(keep("kind", kind_rule.read(page, ledger, len(drafts), due)) or Kind.OTHER)
+    if drafts:
+        findings["items"] = items_rule.finding(drafts, due, before, tax.value if tax else None)
     return Receipt(
-        kind=Kind.SALE if total else Kind.OTHER,
+        kind=kind,
         first_line=page.rows[0].index,
         last_line=page.rows[-1].index,
         merchant=merchant,
+        shop=keep("shop", shop.read(page)),
+        address=keep("address", address.read(page, findings.get("merchant"))),
+        phone=keep("phone", phone_rule.read(page)),
         number=number,
+        fiscal_number=keep("fiscal_number", fiscal_number.read(page)),
         date=date,
-        time=time,
+        time=keep("time", time_rule.read(page, findings["date"].line if date else None)),
         currency=money,
-        items=items,
+        items=tuple(_item(draft, minor) for draft in drafts),
         subtotal=amount("subtotal", subtotal),
+        discount=extra["discount"],
         tax=amount("tax", tax),
         taxes=tax_rule.taxes_of(page, tax, money),
+        service=extra["service"],
+        tip=extra["tip"],
+        rounding=extra["rounding"],
         total=amount("total", total),
-        tenders=tuple(
-            Tender(t.method, None if t.amount is None else minor(t.amount), t.name, t.last_four) for t in tenders
-        ),
-        change=minor(abs(change[0].value)) if change else None,
+        tenders=tuple(replace(t, amount=None if t.amount is None else minor(t.amount)) for t in tenders),
+        change=extra["change"],
+        covers=int(guests) if guests else None,
+        table=keep("table", table.read(page)),
+        cashier=keep("cashier", cashier.read(page)),
+        member=keep("member", member.read(page)),
+        customer_phone=keep("customer_phone", customer_phone.read(page, findings.get("phone"))),
+        points=int(earned) if earned else None,
         codes=tuple(page.codes),
+        same_as=number if kind is Kind.COPY else None,
         findings=findings,
     )
 
 
-def exact(value: int) -> Decimal:
-    """Ten-thousandths as a decimal."""
-    return Decimal(value) / SCALE
+def _item(draft: items_rule.Draft, minor: Callable[[int], int]) -> Item:
+    return Item(
+        name=draft.name,
+        quantity=items_rule.quantity_of(draft),
+        unit_price=None if draft.unit_price is None else minor(draft.unit_price),
+        amount=None if draft.amount is None else minor(draft.amount),
+        discount=None if draft.discount is None else minor(draft.discount),
+        unit=draft.unit,
+        code=draft.code,
+        line=draft.line,
+    )

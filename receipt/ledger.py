@@ -147,7 +147,9 @@ class Ledger:
         here = {place: place for place, row in enumerate(page.rows) if self.roles[place] and row.amounts}
         self.entries: list[Entry] = self._entries(here)
         self._realign(here)
-        largest = max((entry.value for entry in self.entries if entry.role in ("total", "subtotal", "tender")), default=0)
+        largest = max(
+            (entry.value for entry in self.entries if entry.role in ("total", "subtotal", "tender")), default=0
+        )
         for entry in list(self.entries):  # "ROUND STEAK 14.00"
             if entry.role == "rounding" and abs(entry.value) * 20 > largest > 0:
                 if not any(abs(entry.value - other.value) <= 600 for other in self.entries if other.role == "total"):
@@ -236,7 +238,9 @@ class Ledger:
         """All amounts one or two lines off their labels: taken when the sums then agree and did not before."""
         rows = self.page.rows
         for step in (1, -1, 2, -2):
-            places = {label: label + step for label in here if 0 <= label + step < len(rows) and rows[label + step].amounts}
+            places = {
+                label: label + step for label in here if 0 <= label + step < len(rows) and rows[label + step].amounts
+            }
             entries = self._entries(places, 0.7)
             if agreements(entries, True) >= 1:
                 self.entries = entries
@@ -272,7 +276,9 @@ def agreements(entries: list[Entry], strict: bool = False) -> int:
     tenders = {entry.value for entry in entries if entry.role == "tender"}
     changes = {abs(entry.value) for entry in entries if entry.role == "change"}
     count = 0
-    sums = {part + extra for part in subtotals for extra in extras} | {part + sum(extras) for part in subtotals if extras}
+    sums = {part + extra for part in subtotals for extra in extras} | {
+        part + sum(extras) for part in subtotals if extras
+    }
     count += 2 * bool(sums & totals)
     count += bool({tender - change for tender in tenders for change in changes if tender > change} & totals)
     if not strict:

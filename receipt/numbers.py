@@ -110,7 +110,13 @@ def _plain(folded: str, start: int, end: int) -> list[tuple[int, int, str]]:
 
 
 def _dress(folded: str, length: int, start: int, end: int, raw: str) -> Num:
-    if start and folded[start - 1] == "." and raw.isdigit() and len(raw) == 2 and (start < 2 or folded[start - 2] in " -+("):
+    if (
+        start
+        and folded[start - 1] == "."
+        and raw.isdigit()
+        and len(raw) == 2
+        and (start < 2 or folded[start - 2] in " -+(")
+    ):
         start, raw = start - 1, "0." + raw  # ".02"
     num = Num(start, end, raw)
     if start:
@@ -128,7 +134,12 @@ def _dress(folded: str, length: int, start: int, end: int, raw: str) -> Num:
                         num.glued = not symbol
                     else:
                         num.negative = True
-            if not num.symbol and (before.isalpha() and before not in "x@" or before in "#/:_\\") or before == "." or (before == "*" and start > 1 and folded[start - 2] == "*"):
+            if (
+                (not num.symbol
+                and ((before.isalpha() and before not in "x@") or before in "#/:_\\"))
+                or before == "."
+                or (before == "*" and start > 1 and folded[start - 2] == "*")
+            ):
                 num.glued = True
         elif "$" in folded or "€" in folded or "¥" in folded:
             match = _BEFORE.search(folded, max(0, start - 9), start)

@@ -14,10 +14,10 @@ from receipt.dates import DateHit, TimeHit, find_dates, find_times
 from receipt.numbers import SCALE, Num, decimal_sign, measure, scan
 from receipt.words import ENGLISH, LANGUAGES, PAYS, Match, fold, places, vocabulary, widen
 
-NO_MINOR: Final = frozenset("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split())
-THREE_MINOR: Final = frozenset("BHD IQD JOD KWD LYD OMR TND".split())
+NO_MINOR: Final = frozenset(["BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"])
+THREE_MINOR: Final = frozenset(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"])
 # Printed without decimals, though the currency has them
-_SPARSE: Final = frozenset("IDR TWD HUF COP CLP".split())
+_SPARSE: Final = frozenset(["IDR", "TWD", "HUF", "COP", "CLP"])
 
 _LETTER_SPACED = re.compile(r"(?:(?<=\s)|^)(?:\S ){3,}\S(?=\s|$)")
 _RULE_CHARS: Final = frozenset("-=_*~.+#|· ─━═│┃")
@@ -170,7 +170,9 @@ class Page:
         """Mark the numbers that look like money."""
         decimals = self.decimals
         cents = sum(num.places == 2 for row in self.rows for num in row.nums) > 2
-        groups = not decimals and any(len(num.raw) > 4 and not num.raw.isdigit() for row in self.rows for num in row.nums)
+        groups = not decimals and any(
+            len(num.raw) > 4 and not num.raw.isdigit() for row in self.rows for num in row.nums
+        )
         for row in self.rows:
             amounts = []
             for num in row.nums:
@@ -184,7 +186,14 @@ class Page:
                     if num.places and num.places != 3 and not (cents and num.places == 1) and not num.raw.isdigit():
                         amounts.append(num)
                 elif len(num.raw) <= 12 and num.value < 10**8 * SCALE and (num.places == 0):
-                    if not (num.raw.isdigit() and (len(num.raw) > 7 or (num.raw[0] == "0" and len(num.raw) > 1) or (groups and len(num.raw) < 3 and num.value))):
+                    if not (
+                        num.raw.isdigit()
+                        and (
+                            len(num.raw) > 7
+                            or (num.raw[0] == "0" and len(num.raw) > 1)
+                            or (groups and len(num.raw) < 3 and num.value)
+                        )
+                    ):
                         amounts.append(num)
             row.amounts = amounts
 

@@ -72,7 +72,11 @@ def read(page: Page) -> Finding | None:
         votes = page.countries[country or ""]
         rivals2 = sum(v for c, v in page.countries.items() if countries.get(c) != local)
         return Finding(local, 0, 0.92 if votes > 2 and votes > 2 * rivals2 else 0.6, "country")
-    if not page.decimals and page.language in ("en", "ms") and any(len(num.raw) > 4 for row in page.rows for num in row.amounts):
+    if (
+        not page.decimals
+        and page.language in ("en", "ms")
+        and any(len(num.raw) > 4 for row in page.rows for num in row.amounts)
+    ):
         return Finding("IDR", 0, 0.55, "English words, amounts in thousands")
     by_language = _BY_LANGUAGE.get(page.language)
     if by_language:

@@ -13,12 +13,25 @@ from typing import Final
 from receipt import words as w
 from receipt.columns import Parts, is_bare, is_head, pair_for, take_apart
 from receipt.ledger import Ledger
+from receipt.model import Finding
 from receipt.numbers import SCALE
 from receipt.page import Page, Row
 
 _ENDS: Final = frozenset(("total", "subtotal", "tax", "tender", "change", "rounding", "service", "weak", "tip"))
 _META: Final = (
-    w.DATE | w.TIME | w.PHONE | w.FAX | w.FISCAL | w.CASHIER | w.TABLE | w.NUMBER | w.MEMBER | w.COVERS | w.BRANCH | w.GREETING | w.NOT_TIME
+    w.DATE
+    | w.TIME
+    | w.PHONE
+    | w.FAX
+    | w.FISCAL
+    | w.CASHIER
+    | w.TABLE
+    | w.NUMBER
+    | w.MEMBER
+    | w.COVERS
+    | w.BRANCH
+    | w.GREETING
+    | w.NOT_TIME
 )
 
 
@@ -87,7 +100,11 @@ def _region(page: Page, ledger: Ledger) -> tuple[int, int]:
         start += 1
     for place in range(start, len(rows)):
         entry = entries.get(place)
-        if entry is None or entry.role not in _ENDS or _is_item_all_the_same(rows[place], page, entry.role, entry.words):
+        if (
+            entry is None
+            or entry.role not in _ENDS
+            or _is_item_all_the_same(rows[place], page, entry.role, entry.words)
+        ):
             continue
         if place == start and start == 0:
             continue
@@ -116,7 +133,9 @@ def _gather(page: Page, ledger: Ledger, start: int, end: int) -> list[Draft]:
             pending = []
             continue
         if row.mask & w.COUNT and (
-            ledger.roles[place] == "count" or (row.nums and _spare(row) <= 6 and _counts(row, page)) or (_spare(row) <= 2 and len(row.nums) < 2)
+            ledger.roles[place] == "count"
+            or (row.nums and _spare(row) <= 6 and _counts(row, page))
+            or (_spare(row) <= 2 and len(row.nums) < 2)
         ):
             pending = []
             continue
@@ -208,7 +227,7 @@ def _names_below(page: Page, ledger: Ledger, start: int, end: int) -> bool:
     texts = 0
     for place in range(start, end):
         row = page.rows[place]
-        if row.rule or (row.amounts and ledger.roles[place]) or row.mask & w.COUNT and _counts(row, page):
+        if row.rule or (row.amounts and ledger.roles[place]) or (row.mask & w.COUNT and _counts(row, page)):
             continue
         parts = take_apart(row, page) if row.amounts else None
         if parts is None or (parts.amount is None and (parts.name or parts.price is None)):
@@ -218,7 +237,7 @@ def _names_below(page: Page, ledger: Ledger, start: int, end: int) -> bool:
             continue
         if numeric == 0 and texts and start:
             return False
-        if awaits or parts.name and numeric == 0:
+        if awaits or (parts.name and numeric == 0):
             return False
         if not parts.name:
             if not (parts.code or parts.quantity):
@@ -248,7 +267,11 @@ def _is_meta(row: Row, page: Page, money: bool = False) -> bool:
         if page.meanings[phrase] & _META:
             known += end - start
             follower = row.folded[end : end + 4].lstrip()[:1]
-            if place == 0 and not any(char.isalnum() for char in row.folded[:start]) and (follower in ":.#" or follower.isdigit()):
+            if (
+                place == 0
+                and not any(char.isalnum() for char in row.folded[:start])
+                and (follower in ":.#" or follower.isdigit())
+            ):
                 return True
     return known * 2 >= row.letters and not money
 
@@ -258,7 +281,9 @@ def _counts(row: Row, page: Page) -> bool:
     for _, end, phrase in row.matches:
         if page.meanings[phrase] & w.COUNT:
             follower = row.folded[end : end + 12].lstrip(" :.(s)=")
-            return follower[:1].isdigit() and (row.folded[end : end + 3].find(":") >= 0 or _spare(row) <= 3 or len(row.nums) == 1)
+            return follower[:1].isdigit() and (
+                row.folded[end : end + 3].find(":") >= 0 or _spare(row) <= 3 or len(row.nums) == 1
+            )
     return False
 
 
@@ -270,7 +295,17 @@ def _more_names(page: Page, place: int, end: int) -> bool:
 
 def _draft(name: str, line: int, parts: Parts) -> Draft:
     return Draft(
-        name, line, parts.quantity, parts.price, parts.amount, None, parts.unit, parts.code, parts.lead, parts.lead_name, parts.weak
+        name,
+        line,
+        parts.quantity,
+        parts.price,
+        parts.amount,
+        None,
+        parts.unit,
+        parts.code,
+        parts.lead,
+        parts.lead_name,
+        parts.weak,
     )
 
 
@@ -310,16 +345,25 @@ def _decide_quantities(drafts: list[Draft], page: Page, ledger: Ledger) -> None:
     weak = [draft.weak // SCALE for draft in open_ones if draft.weak is not None]
     count = _count(page, ledger)
     numbered = len(leads) >= 3 and leads == list(range(leads[0], leads[0] + len(leads))) and leads[0] <= 1
-    take_lead = bool(leads) and not numbered and max(leads) <= 100 and (
-        len(leads) * 10 >= len(open_ones) * 6
-        or headed
-        or sum(leads) + len(drafts) - len(leads) == count
-        or (min(leads) > 1 and max(leads) <= 24)  # printed only where it is not one
+    take_lead = (
+        bool(leads)
+        and not numbered
+        and max(leads) <= 100
+        and (
+            len(leads) * 10 >= len(open_ones) * 6
+            or headed
+            or sum(leads) + len(drafts) - len(leads) == count
+            or (min(leads) > 1 and max(leads) <= 24)  # printed only where it is not one
+        )
     )
-    take_weak = bool(weak) and max(weak) <= 500 and (
-        (len(weak) * 10 >= len(open_ones) * 6 and len(drafts) > 1)
-        or headed
-        or sum(weak) + len(drafts) - len(weak) == count
+    take_weak = (
+        bool(weak)
+        and max(weak) <= 500
+        and (
+            (len(weak) * 10 >= len(open_ones) * 6 and len(drafts) > 1)
+            or headed
+            or sum(weak) + len(drafts) - len(weak) == count
+        )
     )
     if take_weak and len(weak) >= 3 and weak == list(range(1, len(weak) + 1)):
         take_weak = headed
@@ -353,3 +397,12 @@ def quantity_of(draft: Draft) -> Decimal | None:
         return None
     value = Decimal(draft.quantity) / SCALE
     return value.normalize() if value != value.to_integral_value() else value.quantize(Decimal(1))
+
+
+def finding(drafts: list[Draft], total: int | None, subtotal: int | None, tax: int | None) -> Finding:
+    """How surely the list is right: sure when its sum is a sum that the paper says."""
+    together = sum((draft.amount or 0) - (draft.discount or 0) for draft in drafts)
+    gross = sum(draft.amount or 0 for draft in drafts)
+    sums = {subtotal, total, None if total is None or tax is None else total - tax}
+    agree = any(value is not None and abs(value - one) <= 600 for value in sums for one in (together, gross))
+    return Finding(str(len(drafts)), drafts[0].line, 0.88 if agree else 0.5, "adds up" if agree else "lines")

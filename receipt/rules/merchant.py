@@ -16,10 +16,15 @@ from receipt.words import fold
 _HEAD_ROWS = 12
 _NOT_NAME = w.PHONE | w.FAX | w.FISCAL | w.DATE | w.TIME | w.NUMBER | w.CASHIER | w.TABLE | w.TOTAL | w.TAX | w.COVERS
 _WEB = re.compile(r"www\.|https?:|\.com\b|@|\.my\b|\.net\b")
-_NUMBERS = re.compile(r"\([^()]{0,24}\d{3,}[^()]{0,12}\)?|#\s?\d+|\b\d{5,}\s?-?\s?[a-z]?\b")
-_LEGAL = re.compile(r"\b(?:s\s?d\s?n|b\s?h\s?d|s/b|pte|ltd|lda|gmbh|inc|llc|corp|enterprise|trading|s\.?a|s\.?r\.?l)\b|株式会社|有限|公司")
+_NUMBERS = re.compile(r"\([^()]{0,24}\d{3,}[^()]{0,12}\)?|#\s?\d+|\b\d{6,}\s?-?\s?[a-z]?\b")
+_LEGAL = re.compile(
+    r"\b(?:s\s?d\s?n|b\s?h\s?d|s/b|pte|ltd|lda|gmbh|inc|llc|corp|enterprise|trading|s\.?a|s\.?r\.?l)\b|株式会社|有限|公司"
+)
+_LEGAL_FORM = re.compile(r"\b(?:gmbh|ltd|lda|inc|llc|bhd|srl|spa|sarl|sas|bv|s\.a|ооо|a\.s)\b|株式会社|有限公司")
 _REGISTERED = re.compile(r"\b(?:sdn|bhd|s/b|pte|ltd|enterprise|trading)\b")
-_GOES_ON = re.compile(r"(?:[&,\-+]|\b(?:de|do|da|dos|das|di|del|della|du|des|der|und|and|of|the|sdn|e|y|et|la|le|el|los|san))\s*$")
+_GOES_ON = re.compile(
+    r"(?:[&,\-+]|\b(?:de|do|da|dos|das|di|del|della|du|des|der|und|and|of|the|sdn|e|y|et|la|le|el|los|san))\s*$"
+)
 _REGISTERED_FIRST = frozenset(("MY", "SG"))
 
 
@@ -34,6 +39,10 @@ def read(page: Page) -> Finding | None:
         score = _score(row, place, widest, registered)
         if score is not None and (best is None or score > best[0] + 0.01):
             best = (score, place)
+    if best is None or best[0] < 0.75:
+        for row in page.rows[_HEAD_ROWS:]:  # some print their name at the foot
+            if row.mask & w.COMPANY and _LEGAL_FORM.search(row.folded) and not row.nums and row.letters < 40:
+                return Finding(_clean(row.text), row.index, 0.5, "foot")
     if best is None:
         return None
     score, place = best
@@ -57,14 +66,34 @@ def _extent(page: Page, rows: list[Row], place: int) -> tuple[int, int]:
         if row.rule or row.index != rows[last].index + 1 or row.amounts or row.dates or row.mask & (w.PHONE | w.FAX):
             break
         same_size = row.width * row.height == size
-        if not ((same_size and size > 1) or (same_size and _GOES_ON.search(rows[last].folded.rstrip())) or (same_size and _suffix(row, page))):
+        if not (
+            (same_size and size > 1)
+            or (same_size and _GOES_ON.search(rows[last].folded.rstrip()))
+            or (same_size and _suffix(row, page))
+        ):
             break
         last += 1
-    while first and place - first < 3 and rows[first - 1].width * rows[first - 1].height == size and (size > 1 or _suffix(rows[first], page) or _GOES_ON.search(rows[first - 1].folded.rstrip())):
+    while (
+        first
+        and place - first < 3
+        and rows[first - 1].width * rows[first - 1].height == size
+        and (size > 1 or _suffix(rows[first], page) or _GOES_ON.search(rows[first - 1].folded.rstrip()))
+    ):
         row = rows[first - 1]
-        if row.rule or row.letters < 2 or row.mask & (_NOT_NAME | w.GREETING) or row.dates or row.index != rows[first].index - 1:
+        if (
+            row.rule
+            or row.letters < 2
+            or row.mask & (_NOT_NAME | w.GREETING)
+            or row.dates
+            or row.index != rows[first].index - 1
+        ):
             break
-        if size == 1 and row.mask & w.TITLE and not row.mask & w.COMPANY and _known(row, page, w.TITLE) * 2 > row.letters:
+        if (
+            size == 1
+            and row.mask & w.TITLE
+            and not row.mask & w.COMPANY
+            and _known(row, page, w.TITLE) * 2 > row.letters
+        ):
             break
         if size == 1 and _LEGAL.search(row.folded) and not _GOES_ON.search(row.folded.rstrip()):
             break
@@ -78,8 +107,10 @@ def _known(row: Row, page: Page, concepts: int) -> int:
 
 def _suffix(row: Row, page: Page) -> bool:
     """Nothing but the end of a company's name: "RESTAURANTS SDN BHD"; at most one word is not a word of companies."""
-    if not row.mask & w.COMPANY or row.mask & (_NOT_NAME | w.GREETING) or any(
-        char.isdigit() for char in _NUMBERS.sub("", row.folded)
+    if (
+        not row.mask & w.COMPANY
+        or row.mask & (_NOT_NAME | w.GREETING)
+        or any(char.isdigit() for char in _NUMBERS.sub("", row.folded))
     ):
         return False
     spans = [(start, end) for start, end, phrase in row.matches if page.meanings[phrase] & w.COMPANY]
@@ -115,12 +146,12 @@ def _score(row: Row, place: int, widest: int, registered: bool) -> float | None:
     if row.mask & w.GREETING:
         score -= 1.2
     if row.mask & w.ADDRESS:
-        score -= 0.2 if row.mask & w.COMPANY and not digits else 0.7
+        score -= 0.2 if row.mask & w.COMPANY and not digits else 0.3 if not digits else 0.8
     letters = sum(char.isalpha() for char in folded)
     if digits >= 5 or digits > letters:
         score -= 1.0
     elif digits:
-        score -= 0.2
+        score -= 0.3
     if letters < 3:
         score -= 1.0
     if widest > 1 and row.width * row.height == widest:

@@ -65,7 +65,9 @@ def _score(entry: Entry, ledger: Ledger, total: int | None, subtotal: int | None
         rate = next((num.value for num in row.nums if num.percent), 0)
         if rate and entry.value:
             inside = total * rate // (100 * SCALE + rate)
-            if close(entry.value, inside, 210) or close(entry.value, (total - entry.value) * rate // (100 * SCALE), 210):
+            if close(entry.value, inside, 210) or close(
+                entry.value, (total - entry.value) * rate // (100 * SCALE), 210
+            ):
                 score += 0.8
     if entry.words > 8:
         score -= 0.7
@@ -126,7 +128,8 @@ def taxes_of(page: Page, choice: Choice | None, currency: str | None) -> tuple[T
     table = table_of(page)
     if table:
         return tuple(
-            Tax(page.minor(tax, currency), Decimal(rate) / SCALE, page.minor(net, currency)) for net, tax, rate, _ in table
+            Tax(page.minor(tax, currency), Decimal(rate) / SCALE, page.minor(net, currency))
+            for net, tax, rate, _ in table
         )
     if choice is None:
         return ()
