@@ -67,12 +67,6 @@ def read(files: tuple[Path, ...], as_json: bool, png: Path | None, explain: bool
             else:
                 click.echo(found.as_text(explain))
             if png:
-                from receipt.picture import as_png
-
-                picture = Path(f"{file.stem}-{found.number}.png")
-                picture.write_bytes(as_png(found.raw))
-                click.echo(f"drawn: {picture}", err=True)
-            if png:
                 target = png if written == 0 else png.with_stem(f"{png.stem}-{written}")
                 target.write_bytes(found.as_png())
                 click.echo(f"picture: {target}", err=True)

@@ -13,6 +13,7 @@ from agent.door import Door, Refused, RelayGone
 from agent.mqtt import Incoming, Mqtt
 from agent.player import SilentError
 from agent.reading import Reading
+from agent.slips import LOCAL
 from agent.store import DiskBad, Store, get_meta, set_aside, set_meta
 from agent.uplink import Uplink
 from wire import messages
@@ -21,7 +22,15 @@ from wire.messages import BadMessage, Command, Result
 log = logging.getLogger("tillwire.agent")
 
 Answer = tuple[str, dict[str, Any]]
+TEST_SLIP_S = 35.0
 REMEMBERED = 200  # ids of commands that were done: the broker may bring one twice
+
+
+def _test_slip() -> bytes:
+    from receipt import slip
+
+    item = slip.SlipItem("This is a test of Tillwire", 1, note="it is no order")
+    return slip.render(slip.Slip(number="TEST", kind="test slip", items=(item,), shop="Tillwire"))
 
 
 class Failed(Exception):
@@ -33,6 +42,7 @@ class Commands:
         self.store, self.door, self.uplink, self.reading, self.alerts = store, door, uplink, reading, alerts
         self._todo: asyncio.Queue[Incoming] = asyncio.Queue()
         self._known: dict[str, Callable[[dict[str, Any]], Awaitable[Answer]]] = {
+            "test_slip": self._test_slip,
             "play_sound": self._play_sound,
             "acknowledge": self._acknowledge,
             "identify": self._identify,
@@ -76,11 +86,32 @@ class Commands:
             text, data = await do(command.args)
         except (Failed, SilentError) as error:
             return new(ok=False, text=str(error))
+        except TimeoutError:
+            return new(ok=False, text="it did not end in time; look at the printer")
         except Refused as error:
             return new(ok=False, text=f"the relay refused: {error}")
         except RelayGone as error:
             return new(ok=False, text=f"the relay is away: {error}")
         return new(ok=True, text=text, data=data)
+
+    async def _test_slip(self, args: dict[str, Any]) -> Answer:
+        """Print a slip that says so, and tell what became of it: {printer}. It is no order: nothing is reported."""
+        printer = str(args.get("printer") or "")
+        raw = await asyncio.to_thread(_test_slip)
+        name = f"{LOCAL}test-{messages.uuid7()}/main/1"
+        async with asyncio.timeout(TEST_SLIP_S):
+            while True:  # asked again, the relay tells how far it is
+                answer = await self.door.ask(
+                    "print", raw, slip=name, attempt=1, printer=printer, copy=0, valid_s=TEST_SLIP_S - 5
+                )
+                fate = answer["fate"]
+                if fate["state"] not in ("queued", "started"):
+                    break
+                await asyncio.sleep(0.5)
+        state, proof = str(fate["state"]), str(fate.get("proof") or "")
+        if state != "done":
+            raise Failed(f"the slip was not printed: {state} {fate.get('reason') or ''}".strip())
+        return f"printed with proof {proof or 'none'}", {"proof": proof, "printer": str(fate.get("printer") or "")}
 
     async def _play_sound(self, args: dict[str, Any]) -> Answer:
         way = await self.alerts.player.play(str(args.get("sound") or "test"))

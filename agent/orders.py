@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-from agent import clock, outbox, slips
+from agent import clock, outbox, printers, slips
 from agent.alerts import Alerts
 from agent.door import Door, Refused, RelayGone
 from agent.mqtt import Incoming, Mqtt
@@ -185,7 +185,10 @@ class Orders:
 
     async def _hand_over(self, slip: Slip, valid_s: float) -> None:
         """Ask the relay to print; asked twice, it tells the fate of the first time."""
-        raw = await asyncio.to_thread(render, slip)
+        model = str(self.printers.get(slip.printer, {}).get("model") or "")
+        settings = self.box.printer.get(slip.printer)
+        columns = printers.columns(*([settings.model] if settings else []), model)
+        raw = await asyncio.to_thread(render, slip, columns)
         self._queued_at.setdefault(slip.name, asyncio.get_running_loop().time())
         try:
             answer = await self.door.ask(
@@ -509,7 +512,7 @@ def _apply_fate(
         set_meta(connection, "last_fate", str(int(fate["id"])))
     order_id, _, rest = str(fate["slip"]).partition("/")
     part, _, copy_number = rest.rpartition("/")
-    if not (order_id and part and copy_number.isdigit()):
+    if not (order_id and part and copy_number.isdigit()) or order_id.startswith(slips.LOCAL):
         return None, None, None
     old = slips.get(connection, order_id, part, int(copy_number))
     if old is None:  # agent.db was lost; the relay still knows

@@ -17,6 +17,7 @@ from wire import messages
 from wire.messages import OrderContent, OrderState, PrintOrder, Proof, Report
 
 KEEP_DAYS = 30
+LOCAL = "@"  # begins the names of slips that are no order's: nothing is stored or reported of them
 OPEN = (
     OrderState.RECEIVED,
     OrderState.QUEUED,

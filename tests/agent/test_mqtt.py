@@ -283,3 +283,23 @@ def test_tls_with_its_names_and_certificates(broker: Callable[..., Mosquitto], t
         assert "IP address mismatch" in await reason(mqtt, "mismatch")
 
     connected(Cloud(broker=f"mqtts://127.0.0.1:{port}", ca_file=str(files["ca.pem"]), **mine), other_name, wait=False)
+
+
+@needs_mosquitto
+@pytest.mark.slow
+@pytest.mark.covers("F29")
+def test_a_connection_that_is_only_half_there_is_found(broker: Callable[..., Mosquitto]) -> None:
+    """The broker is frozen: its kernel still takes our bytes, and no answer comes."""
+    one = broker("allow_anonymous true")
+
+    async def body(mqtt: Mqtt) -> float:
+        assert one.process is not None
+        one.process.send_signal(19)  # SIGSTOP
+        lost = asyncio.Event()
+        mqtt.on_state.append(lambda up: None if up else lost.set())
+        begun = time.monotonic()
+        async with asyncio.timeout(60):
+            await lost.wait()
+        return time.monotonic() - begun
+
+    assert connected(Cloud(broker=f"mqtt://127.0.0.1:{one.port}"), body) < 45

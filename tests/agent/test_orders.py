@@ -188,6 +188,20 @@ def test_a_bad_message_is_set_aside_and_blocks_nothing(box: Rig) -> None:
     assert len(box.query("agent.db", "SELECT problem FROM aside")) >= 1
 
 
+def test_a_test_slip_is_printed_and_is_no_order(box: Rig) -> None:
+    box.cloud.say("commands", messages.new(messages.Command, name="test_slip", args={"printer": "main"}))
+    box.printer.wait(b"#TEST")
+
+    def result() -> messages.Result | None:
+        return next((m for m in box.cloud.others if isinstance(m, messages.Result)), None)
+
+    told = box.cloud.wait(result, "a result")
+    assert told.ok and told.data["proof"] in ("L1", "L2"), told.text
+    box.cloud.order(order())
+    box.cloud.wait_state("o-1", "printed")
+    assert {r.order for r in box.cloud.reports} == {"o-1"}
+
+
 def test_a_command_is_done_once_and_answered(box: Rig) -> None:
     command = messages.new(messages.Command, name="acknowledge", args={})
     box.cloud.say("commands", command)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent import slips
+from agent import printers, slips
 from agent.orders import render, step, trouble
 from agent.slips import Slip
 from agent.store import Store
@@ -120,6 +120,12 @@ def test_a_slip_of_an_order_is_rendered_with_its_mark_and_money() -> None:
     assert b"COPY" not in render(QUEUED) and b"Total: JPY 600" in render(QUEUED)
     assert b"** COPY 2 **" in render(replace(QUEUED, mark="copy", copy=2))
     assert b"** STOP PREPARING" in render(replace(QUEUED, mark="stop"))
+
+
+def test_a_line_is_as_wide_as_the_models_paper() -> None:
+    assert printers.columns("auto", "TM-T88VI") == 48 and printers.columns("epson-tm-u220") == 40
+    assert printers.columns("auto", "nobody knows it") == 42
+    assert b"-" * 48 in render(QUEUED, 48) and b"-" * 43 not in render(QUEUED)
 
 
 def test_trouble_is_told_in_words() -> None:
