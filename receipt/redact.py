@@ -8,6 +8,7 @@ commands between them. Longer numbers (wallets, fiscal codes) and numbers that a
 from __future__ import annotations
 
 import re
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -147,32 +148,33 @@ def mask(raw: bytes) -> bytes:
 
 def _mask_as(raw: bytes, dialect: Dialect, out: bytearray) -> Dialect:
     """Mask in `out` what is found in `raw`, read as `dialect`. Gives the dialect that it turned out to be."""
-    shadow, text, origins, found = _shadow(raw, dialect, out)
+    shadow, text, begins, origins, found = _shadow(raw, dialect, out)
     places = [place for chain in _CHAIN.finditer(shadow) for place in _hidden(chain, shadow, text)]
     for match in _SECRET.finditer(text):
         places += range(*match.span(1))
     for place in places:
-        begin, origin = origins[bisect_right(origins, (place, len(raw))) - 1]
-        at = origin + place - begin
+        run = bisect_right(begins, place) - 1
+        at = origins[run] + place - begins[run]
         star = _STAR.get(raw[at], b"*") if shadow[place + 1 : place + 2] == b"\x01" else b"*"
         out[at : at + len(star)] = star
     return found
 
 
-def _shadow(raw: bytes, dialect: Dialect, out: bytearray) -> tuple[bytes, bytes, list[tuple[int, int]], Dialect]:
-    """The job's text reduced to digits and gaps, the text itself, and where their pieces come from.
+def _shadow(raw: bytes, dialect: Dialect, out: bytearray) -> tuple[bytes, bytes, array[int], array[int], Dialect]:
+    """The job's text reduced to digits and gaps, the text itself, and where its runs begin, in them and in `raw`.
 
     Both strings have the same length; a command stands in them as one byte: a line break, or a gap. Numbers in the
     payload of commands (codes, pictures, what a wrong length swallowed) are masked in `out` on the way.
     """
     shadow, text = bytearray(), bytearray()
-    origins: list[tuple[int, int]] = [(0, 0)]
+    begins, origins = array("Q"), array("Q")
     scanner = Scanner(dialect)
     for part in slices(raw):
         for command, start, end in scanner.feed(part):
             if command is TEXT:
                 run = raw[start:end]
-                origins.append((len(shadow), start))
+                begins.append(len(shadow))
+                origins.append(start)
                 text += run
                 if not run.isascii():
                     run = _WIDE.sub(_narrow, run)
@@ -184,7 +186,7 @@ def _shadow(raw: bytes, dialect: Dialect, out: bytearray) -> tuple[bytes, bytes,
                 _mask_payload(raw, start + _HEADS.get(command.name, 2), end, out)
             shadow += _sign(command)
             text += b"\n" if Effect.FEEDS in command.effect else b"\t"
-    return bytes(shadow), bytes(text), origins, scanner.dialect
+    return bytes(shadow), bytes(text), begins, origins, scanner.dialect
 
 
 def _mask_payload(raw: bytes, start: int, end: int, out: bytearray) -> None:
