@@ -165,6 +165,11 @@ class Scanner:
         return self.position - len(self._head)
 
     @property
+    def missing(self) -> int:
+        """Bytes of the last command that are still to come, as far as its length is known."""
+        return max(self._until - self.position, 0)
+
+    @property
     def at_boundary(self) -> bool:
         """The bytes fed so far end exactly between two tokens."""
         return not self._head and self._until <= self.position and self._pieces is None

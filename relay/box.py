@@ -217,6 +217,7 @@ class Relay:
     def status(self) -> dict[str, Any]:
         counters = {name: value for name, value in vars(self.counters).items() if isinstance(value, int)}
         counters |= self.journal.counters | {"loop_turns": self.loop.turns}
+        counters["bytes_down"] += sum(link.bytes_in for port in self.ports for link in port.links)
         counters["pos_refused"] = sum(port.status()["refused"] for port in self.ports)
         return {
             "printers": {name: printer.status() for name, printer in self.printers.items()},

@@ -19,7 +19,7 @@ SAVE_S, SAVE_BYTES = 0.25, 64 * 1024
 BURST_S, BURST_BYTES = 0.02, 512 * 1024  # 64 KiB come again this soon: so many are saved together
 STALLED_S = 10.0  # a cut whose last byte does not come
 TAIL_S = 0.15  # a pulse or feed this soon after the cut still belongs to the job
-ASKS, STATE, INIT, CUTS, REALTIME = 1, 2, 4, 8, 16  # what of a command the print path has to know
+ASKS, STATE, INIT, CUTS, REALTIME, STORES = 1, 2, 4, 8, 16, 32  # what of a command the print path has to know
 NOTED = ASKS | STATE | INIT
 MOST_NOTED = 512  # bytes of a command that is noted; longer ones hold data, not a state
 
@@ -45,6 +45,8 @@ class _Kinds(dict[Command, int]):
             kind |= CUTS
         if effect & Effect.REALTIME:
             kind |= REALTIME
+        if effect & Effect.STORES:
+            kind |= STORES
         self[command] = kind
         return kind
 
@@ -141,6 +143,8 @@ class Capture:
             whole = marks[0].start == base and self._half is None if marks else False
             self.notes = self._note(marks, base, data)
             self.only_asks = whole and bool(every & REALTIME) and scanner.at_boundary
+        if seen & STORES:  # the printer's memory wears out: a POS that writes to it all the time is to be seen
+            self.counters.memory_writes += sum(1 for mark in marks if kinds[mark[0]] & STORES)
         head = scanner.head_start
         if head < scanner.position:
             self._head = data[head - base :] if head >= base else self._head + data

@@ -24,6 +24,7 @@ WAITING_MOST = 4 * 1024  # the same while it is not: enough to see a status requ
 ANSWERS_MOST = 256 * 1024  # a POS that never reads its answers loses the newest
 ANSWER_S = 2.0  # how long a POS that has hung up may still wait for answers
 UNFINISHED_S = 10.0  # a job that stops inside a command keeps its turn for so long after it has ended
+TORN_HEAD = 4  # NULs that end any command whose length is not known yet
 OVERTAKE_S = 0.02  # real-time commands in the middle of other bytes wait so long with them
 log = logging.getLogger("relay.pos")
 
@@ -401,6 +402,10 @@ class PosLink:
         self.closed = True
         if self.capture.jobs.open or self.capture.jobs.tail:
             self.capture.end(self.ended or "close")
+        scanner = self.capture.scanner
+        if not (self.pending or self.capture.broken or scanner.at_boundary):
+            self.printer.torn = (scanner.missing + TORN_HEAD, self.printer.last_byte)
+        self.counters.bytes_down += self.bytes_in
         self.pending.clear()
         self.pending_size = 0
         for timer in (self._release_timer, self._overtake):

@@ -53,6 +53,7 @@ class PrinterLink:
         self.last_byte = 0.0  # when a POS byte was last written
         self.on_free: Callable[[], None] = lambda: None  # nobody has the turn
         self.on_gone: Callable[[], bool] = lambda: False  # True: what is not written must not be written later
+        self.torn = (0, 0.0)  # bytes that would end the command in which a POS broke off, and when that was
         self._changed = changed
         self._sent: deque[bytes | memoryview] = deque()  # written, perhaps not taken
         self._sent_size = self._written = 0

@@ -29,6 +29,7 @@ PROOF_S = 10.0  # how long an answer may take once the bytes are taken
 CHECK_S = 0.4  # how long the printer may take to say how it is
 AGAIN_S = 2.0  # when it is not well
 LINGER_S = 2.0  # how long the turn is kept for answers when no POS wants it
+TORN_MOST = 1024 * 1024  # a POS broke off inside a picture: so many NULs may end it, so that the slip is no part of it
 RESET = b"\x1b@"
 PAPER_NOW = b"\x1dr\x01"
 log = logging.getLogger("relay.slips")
@@ -204,7 +205,9 @@ class Slips:
         self.counters.slips += 1
         self._before = printer.taken_total()
         proof = self._proving = _Proof(self, slip)
-        data = RESET + slip["raw"] + RESET + proof.questions(printer)
+        missing, when = printer.torn
+        torn = b"\0" * min(missing, TORN_MOST) if when == printer.last_byte else b""
+        data = torn + RESET + slip["raw"] + RESET + proof.questions(printer)
         for link in printer.pos:
             link.replay_due = True
         printer.send(data)

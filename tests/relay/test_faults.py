@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -345,6 +346,49 @@ def test_a_length_that_lies_allocates_nothing(box: Box, printer: SimulatedPrinte
     printer.printed(len(stream))
     assert box.process
     assert _rss_kb(box.process.pid) < 60_000
+
+
+@pytest.mark.covers("A11", "F8")
+def test_an_endless_job_is_held_in_little_memory(make_box: Callable[..., Box], tmp_path: Path) -> None:
+    box = make_box(printers={"main": "file:///dev/null"}, capture={"quota_mb": 16})
+    pos = box.pos()
+    block = (b"\x1dv0\x00\x48\x00\xff\x00" + bytes(72 * 255)) * 200
+    pos.send(block * 5)
+    assert box.process
+    before = _rss_kb(box.process.pid)
+    pos.send(block * 25)
+    with closing(box.agent()) as agent:
+        until(lambda: agent.ask("status")["pos"]["till"]["bytes"] == len(block) * 30, 30)
+    assert _rss_kb(box.process.pid) < before + 24_000
+
+
+@pytest.mark.covers("A3")
+def test_writes_to_the_memory_of_the_printer_pass_and_are_counted(box: Box, printer: SimulatedPrinter) -> None:
+    pos = box.pos()
+    stream = b"\x1cq\x01\x01\x00\x01\x00" + bytes(8) + b"\x1d(E\x04\x00\x05\x01\x02\x03"
+    pos.send(stream)
+    assert printer.printed(len(stream)) == stream
+    assert box.counters()["memory_writes"] >= 2
+
+
+@pytest.mark.covers("F7")
+def test_it_tells_systemd_that_it_is_ready_and_alive(make_box: Callable[..., Box], tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(tmp_path / "notify"))
+        sock.settimeout(10)
+        box = make_box(start=False).start(NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="200000")
+        assert sock.recv(100) == b"READY=1"
+        assert [sock.recv(100) for _ in range(3)] == [b"WATCHDOG=1"] * 3
+        assert box.process
+        box.process.send_signal(signal.SIGSTOP)  # it hangs: now systemd hears nothing, and restarts it
+        sock.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            for _ in range(100):
+                sock.recv(100)
+        box.kill()
+        box.start()
+        box.pos().send(RECEIPT)
+        assert box.jobs(1)[0][1] == RECEIPT
 
 
 @pytest.mark.covers("A12", "A18")

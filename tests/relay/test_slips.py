@@ -129,6 +129,18 @@ def test_the_pos_finds_its_settings_again_after_a_slip(box: Box, printer: Simula
     assert [raw for _, raw in box.jobs(3)][1:] == [b"second\n\x1dV\x00", b"\x1b@third\n\x1dV\x00"]
 
 
+@pytest.mark.covers("F52")
+def test_a_pos_that_broke_off_inside_a_picture_does_not_swallow_the_slip(box: Box, printer: SimulatedPrinter) -> None:
+    pos = box.pos()
+    pos.send(b"\x1dv0\x00\x48\x00\xff\x00" + bytes(100))
+    printer.printed(108)
+    pos.close()
+    with closing(box.agent()) as agent:
+        order(agent)
+        assert agent.fate("o1/main/1", "done")["proof"] == "L1"
+    assert SLIP in printer.paper[0]
+
+
 def test_only_a_marked_copy_may_follow(box: Box, printer: SimulatedPrinter) -> None:
     with closing(box.agent()) as agent:
         order(agent)
