@@ -17,6 +17,7 @@ from receipt.page import Page, Row
 UNITS: Final = frozenset(
     ["kg", "kgs", "g", "gr", "gm", "lb", "lbs", "oz", "l", "lt", "ltr", "lit", "ml", "pcs", "pc", "pce", "st", "stk", "stuck", "pz", "un", "uni", "ud", "uds", "unid", "each", "ea", "шт", "кг", "л", "ad", "adet", "km", "gal", "m", "cl", "pk", "btl", "kl", "psc", "piece", "unit", "units", "nos", "no", "ctn", "box", "个", "個", "份", "件", "杯", "瓶", "개", "点", "コ", "本", "枚", "斤", "袋", "包", "盒", "碗", "kilos", "公斤", "kgm", "und", "portion"]
 )
+_HEADS: Final = w.COL_NAME | w.COL_QTY | w.COL_PRICE | w.COL_AMOUNT
 _BETWEEN: Final = frozenset(
     ("at", "x", "a", "for", "eur", "rm", "rp", "nt", "€", "by", "w", "euro", "usd", "rs", "tl", "only")
 )
@@ -125,10 +126,10 @@ def take_apart(row: Row, page: Page) -> Parts:
     if lead is not None:
         value = _ten_thousandths(lead.group(1) or lead.group(2) or lead.group(3))
         rest = name[lead.end() :]
-        if 0 < value < 1000 * SCALE and _letters(rest) and (name[0] != "0" or name[1:2] in (".", ",")):
+        if 0 < value < 1000 * SCALE and _letters(rest) and value and (name[0] != "0" or name[1:2] in (".", ",")):
             parts.lead, parts.lead_name = value, _EDGE.sub("", rest)
             for num in columns if money is not None and parts.quantity is None else ():
-                if num.value and abs(num.value * value // SCALE - money.value) <= 150:
+                if money is not None and num.value and abs(num.value * value // SCALE - money.value) <= 150:
                     parts.quantity, parts.price, parts.weak = value, num.value, None
                     name = _trim(text[first : num.start], folded[first : num.start])
                     again = _LEAD.match(name.lower())
@@ -174,7 +175,7 @@ def _multiply(one: Num, two: Num, money: Num) -> bool:
 
 
 def _letters(text: str) -> int:
-    return sum(char.isalpha() for char in text)
+    return sum(map(str.isalpha, text))
 
 
 def _amount(row: Row, nums: list[Num], page: Page) -> Num | None:
@@ -313,6 +314,12 @@ def _code(name: str) -> tuple[str | None, str]:
 
 def is_head(row: Row, page: Page) -> bool:
     """The heads of the columns: at least two of name, quantity, price, amount, and no money."""
+    if row.head is None:
+        row.head = len(row.matches) >= 2 and bool(row.mask & _HEADS) and _is_head(row, page)
+    return row.head
+
+
+def _is_head(row: Row, page: Page) -> bool:
     if any(num.places == 2 for num in row.amounts):
         return False
     kinds = 0

@@ -29,6 +29,7 @@ _COMPACT = re.compile(r"(?<!\d)(20[0-4]\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?
 _TIME = re.compile(
     r"(?<![\d.,:/])([01]?\d|2[0-4]) ?([:：h点時时시.]) ?([0-5]\d)(?: ?[:：.m分분] ?([0-5]\d))?(?![\d])(?:[.,]\d{1,3})?\s?(?:([ap])\s?\.?m\b\.?|([ap])(?![^\W\d_]))?"
 )
+_MAYBE_TIME = re.compile(r"\d ?(?:[：h点時时시]|\. ?\d\d)")
 _HALF_DAY = re.compile(r"(上午|下午|午前|午後|오전|오후|晚上|凌晨|中午)\s?$")
 _AFTER_NOON: Final = frozenset(("下午", "午後", "오후", "晚上"))
 _FIRST_YEAR, _LAST_YEAR = 1990, 2049
@@ -82,8 +83,8 @@ def _hit(start: int, end: int, text: str, readings: tuple[str | None, str | None
     return DateHit(start, end, text, *readings, len(different) == 1)
 
 
-def find_dates(folded: str) -> list[DateHit]:
-    """The dates of a folded line."""
+def find_dates(folded: str, words: list[str]) -> list[DateHit]:
+    """The dates of a folded line with these words."""
     hits: list[DateHit] = []
 
     def add(hit: DateHit | None) -> None:
@@ -103,16 +104,19 @@ def find_dates(folded: str) -> list[DateHit]:
             iso = _iso(number, int(month), int(day))
             if iso:
                 add(DateHit(match.start(), match.end(), match.group(), None, None, iso, True))
-    for match in _NUMERIC.finditer(folded):
+    parted = any(folded.count(sign) > 1 for sign in "/-.'")
+    for match in _NUMERIC.finditer(folded) if parted else ():
         if match.group(2) is None:
             continue
-        if match.group(2) == "." and match.group(1).startswith("0") is False and len(match.group(4)) == 2:
+        if match.group(2) == "." and not match.group(1).startswith("0") and len(match.group(4)) == 2:
             before = folded[max(0, match.start() - 1) : match.start()]
             if before.isalpha():
                 continue
         add(_hit(match.start(), match.end(), match.group(), _readings(match.group(1), match.group(3), match.group(4))))
-    if not hits and any(char.isalpha() for char in folded):
-        names = months()
+    if hits:
+        return hits
+    names = months()
+    if not names.keys().isdisjoint(words):
         for pattern, order in ((_DAY_NAME, (2, 1, 0)), (_NAME_DAY, (2, 0, 1)), (_YEAR_NAME, (0, 1, 2))):
             for match in pattern.finditer(folded):
                 parts = match.groups()
@@ -123,25 +127,27 @@ def find_dates(folded: str) -> list[DateHit]:
                 if iso:
                     add(DateHit(match.start(), match.end(), match.group(), None, None, iso, True))
             if hits:
-                break
-    if not hits:
+                return hits
+    if "20" in folded:
         for match in _COMPACT.finditer(folded):
             iso = _iso(*(int(part) for part in match.groups()))
             if iso:
                 add(DateHit(match.start(), match.end(), match.group(), None, None, iso, False))
         for match in _SPACED.finditer(folded):
             add(_hit(match.start(), match.end(), match.group(), _readings(*match.groups())))
-        for match in _ROC.finditer(folded):
-            year, month_number, day_number = (int(part) for part in match.groups())
-            iso = _iso(year + 1911, month_number, day_number)
-            if iso:
-                add(DateHit(match.start(), match.end(), match.group(), None, None, iso, True))
+    for match in _ROC.finditer(folded) if parted and "1" in folded else ():
+        year, month_number, day_number = (int(part) for part in match.groups())
+        iso = _iso(year + 1911, month_number, day_number)
+        if iso:
+            add(DateHit(match.start(), match.end(), match.group(), None, None, iso, True))
     return hits
 
 
 def find_times(folded: str) -> list[TimeHit]:
     """The times of day of a folded line. "11.39" alone is no time; with a.m. or seconds it is."""
     hits: list[TimeHit] = []
+    if ":" not in folded and not _MAYBE_TIME.search(folded):
+        return hits
     for match in _TIME.finditer(folded):
         hour_text, sign, minute, second, half, half_short = match.groups()
         half = half or half_short

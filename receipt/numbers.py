@@ -14,6 +14,7 @@ SCALE: Final = 10_000
 
 _DIGITS = re.compile(r"\d+(?:[.,'][ ]?\d+)*")
 _SPACED = re.compile(r"\d{1,3}(?:[ \u00a0]\d{3})+(?:[.,]\d{2})(?!\d)")
+_MAYBE_SPACED = re.compile(r"\d[ \u00a0]\d{3}[.,]\d\d")
 _BEFORE = re.compile(
     r"([-+(]?)\s?(us\$|nt\$|hk\$|r\$|s\$|a\$|c\$|[$€£¥￥₩₽₺₹₫฿₱₴]|(?<![a-z])(?:rm|rp|eur|usd|tl|chf|kr|myr|idr|aed|sar|thb|php|mxn|nzd|aud|cad|brl|zar|pln|czk|huf|dkk|sek|nok|try|rub|vnd|twd|rmb|ntd|nt|hkd|sgd|gbp|jpy|krw|cny|inr|rs|r))?[.:]?\s{0,3}([-(]?)$"
 )
@@ -75,7 +76,7 @@ def scan(folded: str, taken: Iterable[tuple[int, int]] = ()) -> list[Num]:
     found: list[Num] = []
     spans = list(taken)
     length = len(folded)
-    joined = {m.start(): m for m in _SPACED.finditer(folded)} if " " in folded else {}
+    joined = {m.start(): m for m in _SPACED.finditer(folded)} if _MAYBE_SPACED.search(folded) else {}
     skip_to = 0
     for match in _DIGITS.finditer(folded):
         start, end = match.span()
@@ -217,8 +218,9 @@ def measure(num: Num, sign: str, decimals: bool) -> None:
         fraction = ""
     else:
         fraction = tail
+    fraction = fraction.replace("'", "")  # 1.03'4
     digits = (fraction + "0000")[:4]
     if fraction:
         num.value, num.places = int(whole[:15]) * SCALE + int(digits), len(fraction)
     else:
-        num.value, num.places = int((whole + tail)[:15]) * SCALE, 0
+        num.value, num.places = int((whole + tail).replace("'", "")[:15]) * SCALE, 0

@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Protocol
 
 from receipt.dates import DateHit, TimeHit, find_dates, find_times
 from receipt.numbers import SCALE, Num, decimal_sign, measure, scan
-from receipt.words import ENGLISH, LANGUAGES, PAYS, Match, fold, places, vocabulary, widen
+from receipt.words import ENGLISH, LANGUAGES, PAYS, Match, fold, places, vocabulary, wide, widen, words_of
 
 NO_MINOR: Final = frozenset(["BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"])
 THREE_MINOR: Final = frozenset(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"])
@@ -20,7 +21,7 @@ THREE_MINOR: Final = frozenset(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"]
 _SPARSE: Final = frozenset(["IDR", "TWD", "HUF", "COP", "CLP"])
 
 _LETTER_SPACED = re.compile(r"(?:(?<=\s)|^)(?:\S ){3,}\S(?=\s|$)")
-_RULE_CHARS: Final = frozenset("-=_*~.+#|· ─━═│┃")
+_DIGIT = re.compile("[0-9]")
 
 
 class LineLike(Protocol):
@@ -37,17 +38,37 @@ class Row:
     index: int  # in the job's lines
     text: str
     folded: str
-    width: int = 1  # magnification across
-    height: int = 1
-    bold: bool = False
+    line: object = None  # as it came: sizes are looked up where they matter
     matches: list[Match] = field(default_factory=list)
     mask: int = 0  # the concepts of its phrases
     nums: list[Num] = field(default_factory=list)
     dates: list[DateHit] = field(default_factory=list)
     times: list[TimeHit] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
     letters: int = 0
+    head: bool | None = None  # whether it is the heads of columns, once columns.is_head was asked
     rule: bool = False  # a line of dashes
     amounts: list[Num] = field(default_factory=list)  # numbers that look like money
+
+    def at(self, index: int, line: object) -> Row:
+        """A copy for a line of a job: what pages change is its own."""
+        nums = [Num(n.start, n.end, n.raw, 0, 0, n.negative, n.symbol, n.percent, n.unit, n.glued) for n in self.nums]
+        row = Row(index, self.text, self.folded, line, self.matches, 0, nums, self.dates, self.times, self.words, self.letters)
+        row.rule = self.rule
+        return row
+
+    @property
+    def width(self) -> int:
+        """Magnification across."""
+        return int(getattr(self.line, "width", 1))
+
+    @property
+    def height(self) -> int:
+        return int(getattr(self.line, "height", 1))
+
+    @property
+    def bold(self) -> bool:
+        return bool(getattr(self.line, "bold", False))
 
     @property
     def last(self) -> Num | None:
@@ -77,12 +98,10 @@ class Page:
             text = line.text
             if not text or text.isspace():
                 continue
-            row = _row(index, text)
-            row.width = getattr(line, "width", 1)
-            row.height = getattr(line, "height", 1)
-            row.bold = getattr(line, "bold", False)
-            row.matches = book.find(row.folded)
-            self.rows.append(row)
+            row = _analyse(text)
+            self.rows.append(row.at(index, line))
+        if not self.rows:
+            return
         self.languages = self._speak()
         meanings = book.meanings(self.languages)
         for row in self.rows:
@@ -145,17 +164,12 @@ class Page:
         votes: dict[str, float] = {}
         if self.country_hint:
             votes[self.country_hint] = 20.0
-        seen: set[str] = set()
-        for row in self.rows:
-            if not row.letters:
-                continue
-            for _, _, phrase in book.find(row.folded):
-                if phrase in seen:
-                    continue
-                seen.add(phrase)
-                countries = book.countries[phrase]
-                for country in countries:
-                    votes[country] = votes.get(country, 0.0) + (1.0 if len(phrase) > 3 else 0.4) / len(countries)
+        words = [word for row in self.rows for word in row.words]
+        text = "".join(row.folded for row in self.rows if not row.folded.isascii() and wide(row.folded))
+        for phrase in book.seen(words, text):
+            countries = book.countries[phrase]
+            for country in countries:
+                votes[country] = votes.get(country, 0.0) + (1.0 if len(phrase) > 3 else 0.4) / len(countries)
         return votes
 
     @property
@@ -212,28 +226,27 @@ def _join_letters(match: re.Match[str]) -> str:
     return text[::2] if all(char == " " for char in text[1::2]) else text
 
 
-def _row(index: int, text: str) -> Row:
+@lru_cache(2048)  # the same shop prints the same lines all day
+def _analyse(text: str) -> Row:
+    """All that a line says by itself. The page takes a copy."""
     text = widen(text) if not text.isascii() else text
     if " " in text and len(text) > 7 and text.count(" ") * 2 >= len(text.strip()) - 1:
         spread = _LETTER_SPACED.sub(_join_letters, text)
         text = spread
     folded = fold(text)
-    row = Row(index, text, folded)
-    letters = digits = 0
-    for char in folded:
-        if char.isalpha():
-            letters += 1
-        elif "0" <= char <= "9":
-            digits += 1
-    row.letters = letters
-    if not letters and not digits:
+    row = Row(0, text, folded)
+    row.letters = sum(map(str.isalpha, folded))
+    digits = len(_DIGIT.findall(folded))
+    if not row.letters and not digits:
         row.rule = True
         return row
+    row.words = words_of(folded)
+    row.matches = vocabulary().find(folded, row.words)
     if digits:
-        if digits > 3:
-            row.dates = find_dates(folded)
+        spans = []
         if digits > 2:
+            row.dates = find_dates(folded, row.words) if digits > 3 else []
             row.times = find_times(folded)
-        spans = [(hit.start, hit.end) for hit in row.dates] + [(hit.start, hit.end) for hit in row.times if hit.clear]
+            spans = [(hit.start, hit.end) for hit in row.dates] + [(hit.start, hit.end) for hit in row.times if hit.clear]
         row.nums = scan(folded, spans)
     return row

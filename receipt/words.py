@@ -15,6 +15,7 @@ import tomllib
 import unicodedata
 from functools import cache
 from importlib.resources import files
+from operator import methodcaller
 from typing import Final
 
 # Concepts: one bit each. The names are the keys of the vocabulary files.
@@ -139,6 +140,19 @@ _RUN_TOGETHER: Final = 7  # letters of a word from which on it may be several
 _GLUE: Final = frozenset(("eur", "euro", "euros", "usd", "myr", "the", "you", "for", "and"))
 
 
+_span = methodcaller("span")
+
+
+def words_of(folded: str) -> list[str]:
+    """The words and numbers of a folded line; a run of Chinese, Japanese or Korean is none."""
+    return _WORD.findall(folded)
+
+
+def wide(folded: str) -> bool:
+    """Whether a line has characters of scripts without spaces."""
+    return _WIDE.search(folded) is not None
+
+
 class Phrasebook:
     """Finds the longest phrases in a folded line: by words where words have spaces, else by characters."""
 
@@ -173,18 +187,31 @@ class Phrasebook:
             self._begun.update(name[:end] for end in range(1, len(name)))
         return name
 
-    def find(self, folded: str) -> list[Match]:
-        """(start, end, phrase), in order. Time is linear in the line."""
+    def find(self, folded: str, known: list[str] | None = None) -> list[Match]:
+        """(start, end, phrase), in order; `known` are the words of the line, where the caller has them. Linear in the line."""
         found: list[Match] = []
         phrases, begun = self.phrases, self._begun
-        words = [(match.group(), match.start(), match.end()) for match in _WORD.finditer(folded)]
+        texts = _WORD.findall(folded) if known is None else known
+        if not (phrases.isdisjoint(texts) and begun.isdisjoint(texts)) or any(
+            len(text) >= _RUN_TOGETHER and self._parts(text) for text in texts
+        ):
+            found = self._find_spaced(folded)
+        if not folded.isascii() and _WIDE.search(folded):
+            wide = self._find_wide(folded)
+            if wide:
+                found = sorted(wide + [m for m in found if not any(s <= m[0] < e for s, e, _ in wide)])
+        return found
+
+    def _find_spaced(self, folded: str) -> list[Match]:
+        found: list[Match] = []
+        phrases, begun = self.phrases, self._begun
+        words = [(folded[start:end], start, end) for start, end in map(_span, _WORD.finditer(folded))]
         place, last = 0, len(words)
         while place < last:
-            joined, start, end = words[place]
-            best = 0
-            ends = end
+            first, start, end = words[place]
+            joined, ends, best = first, end, 0
             if joined in phrases:
-                best, ends, name = place + 1, end, joined
+                best, name = place + 1, joined
             follower = place + 1
             while joined in begun and follower < last and follower - place < _MOST_WORDS:
                 word, next_start, next_end = words[follower]
@@ -198,21 +225,14 @@ class Phrasebook:
             if best:
                 found.append((start, ends, name))
                 place = best
-            else:
-                if end - start >= _RUN_TOGETHER and (
-                    parts := self._parts(joined if follower == place + 1 else words[place][0])
-                ):
-                    first = start
-                    for part in parts:
-                        name = folded[first : first + part]
-                        if name in phrases:
-                            found.append((first, first + part, name))
-                        first += part
-                place += 1
-        if not folded.isascii() and _WIDE.search(folded):
-            wide = self._find_wide(folded)
-            if wide:
-                found = sorted(wide + [m for m in found if not any(s <= m[0] < e for s, e, _ in wide)])
+                continue
+            place += 1
+            if len(first) >= _RUN_TOGETHER:
+                for part in self._parts(first):
+                    name = folded[start : start + part]
+                    if name in phrases:
+                        found.append((start, start + part, name))
+                    start += part
         return found
 
     def _parts(self, word: str) -> tuple[int, ...]:
@@ -342,6 +362,24 @@ class Places(Phrasebook):
             for word in words:
                 phrase = self.add(word)
                 self.countries[phrase] = (*self.countries.get(phrase, ()), country)
+        self._long = sorted(phrase for phrase in self.phrases if _WIDE.match(phrase))
+
+    def seen(self, words: list[str], wide_text: str) -> set[str]:
+        """Which of the phrases stand in a page's words, or in its text without spaces."""
+        phrases, begun = self.phrases, self._begun
+        found = phrases.intersection(words)
+        if not begun.isdisjoint(words):
+            for place, word in enumerate(words):
+                joined = word
+                for follower in words[place + 1 : place + _MOST_WORDS]:
+                    if joined not in begun:
+                        break
+                    joined += follower
+                    if joined in phrases:
+                        found.add(joined)
+        if wide_text:
+            found.update(phrase for phrase in self._long if phrase in wide_text)
+        return found
 
 
 @cache

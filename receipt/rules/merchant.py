@@ -128,14 +128,14 @@ def _score(row: Row, place: int, widest: int, registered: bool) -> float | None:
     score = 1.6 - place * 0.22
     folded = _NUMBERS.sub(" ", row.folded)
     covered = sum(end - start for start, end, _ in row.matches)
-    digits = sum(char.isdigit() for char in folded)
+    digits = sum(map(str.isdigit, folded))
     if row.dates or row.times or (row.amounts and any(num.places == 2 for num in row.amounts)):
         return None
     if _WEB.search(row.folded) or row.folded.lstrip().startswith(("thankyou", "welcometo")):
         score -= 1.5
     if row.mask & _NOT_NAME:
         score -= 1.0 if not row.mask & w.COMPANY else 0.3
-        if row.mask & (w.PHONE | w.FAX) and sum(char.isdigit() for char in row.folded) > 5:
+        if row.mask & (w.PHONE | w.FAX) and sum(map(str.isdigit, row.folded)) > 5:
             return None
     if row.mask & w.COMPANY:
         score += 0.4
@@ -147,7 +147,7 @@ def _score(row: Row, place: int, widest: int, registered: bool) -> float | None:
         score -= 1.2
     if row.mask & w.ADDRESS:
         score -= 0.2 if row.mask & w.COMPANY and not digits else 0.3 if not digits else 0.8
-    letters = sum(char.isalpha() for char in folded)
+    letters = sum(map(str.isalpha, folded))
     if digits >= 5 or digits > letters:
         score -= 1.0
     elif digits:
