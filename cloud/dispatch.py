@@ -108,7 +108,9 @@ class Dispatch:
                 boxes.c.revoked_at.is_(None),
                 boxes.c.online.is_not(False),
             )
-            .order_by(outbox.c.next_at, outbox.c.id)
+            .order_by(
+                sa.case((outbox.c.what == "cancel", 0), else_=1), outbox.c.next_at, outbox.c.id
+            )  # never print first
             .limit(200)
         )
         with self._store.read() as connection:

@@ -162,8 +162,10 @@ def reject(connection: sa.Connection, merchant: str, order_id: str, who: str, re
     _move(connection, merchant, order_id, S.REJECTED, who, reason)
 
 
-def cancel(connection: sa.Connection, merchant: str, order_id: str, who: str, reason: str) -> None:
-    """Before the box has it: cancelled. After: `cancelling`, until the box says whether it was in time."""
+def cancel(connection: sa.Connection, merchant: str, order_id: str, who: str, reason: str, settings: Settings) -> None:
+    """Before the box has it: cancelled. After: `cancelling`, until the box says whether it was in time; a box that says
+    nothing for `max_print_age_s` leaves it `unconfirmed`. A box that never got the order remembers the cancel, and
+    answers the order, which is still sent behind it, with `cancelled`."""
     row = _locked(connection, merchant, order_id)
     if row.state in (S.CANCELLED, S.CANCELLING):
         return
@@ -173,7 +175,8 @@ def cancel(connection: sa.Connection, merchant: str, order_id: str, who: str, re
     elif row.state in ENDED:
         raise WrongState("cancelled", row.state)
     else:
-        _move(connection, merchant, order_id, S.CANCELLING, who, reason)
+        over = now_ms() + settings.max_print_age_s * 1000
+        _move(connection, merchant, order_id, S.CANCELLING, who, reason, expires_at=over)
         _tell(connection, merchant, row.box, "cancel", new(CancelOrder, order=order_id, reason=reason), order_id)
 
 
@@ -255,7 +258,7 @@ def held(connection: sa.Connection, merchant: str, box: str, order_ids: list[str
 def expire(connection: sa.Connection, settings: Settings) -> int:
     """Orders whose time is over, and alarms for those that should be on paper by now. -> how many changed."""
     at, changed = now_ms(), 0
-    waiting = (S.REVIEW, S.ACCEPTED, S.QUEUED, S.SENT)
+    waiting = (S.REVIEW, S.ACCEPTED, S.QUEUED, S.SENT, S.CANCELLING)
     over = connection.execute(
         sa.select(orders.c.merchant_id, orders.c.id)
         .where(orders.c.state.in_(waiting), orders.c.expires_at < at)
@@ -264,6 +267,11 @@ def expire(connection: sa.Connection, settings: Settings) -> int:
     for found in over:
         row = _locked(connection, found.merchant_id, found.id)
         if row.state not in waiting:
+            continue
+        if row.state == S.CANCELLING:
+            silent = f"it was cancelled, and box {row.box} did not say whether it is on paper"
+            _move(connection, row.merchant_id, row.id, S.UNCONFIRMED, "cloud", silent)
+            changed += 1
             continue
         nobody = "nobody accepted it in time" if row.state == S.REVIEW else f"box {row.box} did not take it in time"
         if row.state == S.SENT:  # it may have arrived all the same
@@ -335,7 +343,7 @@ def _follow(connection: sa.Connection, merchant: str, report: Report, box: str) 
     proof = min((s.proof for s in all_slips), default="") if state is S.PRINTED else report.proof
     why = report.reason[:500] or f"says box {box}"
     old = OrderState(row.state)
-    if old is S.CANCELLING and state in (S.RECEIVED, S.PRINTING):
+    if old is S.CANCELLING and state in (S.RECEIVED, S.PRINTING, S.CANCELLING):
         return
     if old in ENDED and state not in ON_PAPER:
         return

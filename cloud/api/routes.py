@@ -129,7 +129,7 @@ class Orders(Controller):
         """Not yet at the box: `cancelled`. Else `cancelling`, until the box says whether it was in time."""
         who = who_of(request)
         with cloud.store.write() as connection:
-            orders.cancel(connection, who.merchant, order_id, who.name, _reason(data))
+            orders.cancel(connection, who.merchant, order_id, who.name, _reason(data), cloud.config.orders)
         return self._now(order_id, request, cloud)
 
     @post("/{order_id:str}/close", opt={"scope": "orders:write"}, status_code=200, sync_to_thread=True)

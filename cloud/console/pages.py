@@ -272,7 +272,8 @@ class Console:
             elif action == "reject":
                 orders.reject(connection, who.merchant, order_id, who.name, reason or "the shop cannot take it now")
             elif action == "cancel":
-                orders.cancel(connection, who.merchant, order_id, who.name, reason or "cancelled by the shop")
+                reason = reason or "cancelled by the shop"
+                orders.cancel(connection, who.merchant, order_id, who.name, reason, self._cloud.config.orders)
             else:
                 orders.close(connection, who.merchant, order_id, who.name, reason or "settled by the shop")
         self._cloud.bell.ring()

@@ -72,7 +72,7 @@ class Browser:
     def run(self, script: str, *arguments: Any) -> Any:
         return self._call("POST", f"{self._session}/execute/sync", {"script": script, "args": list(arguments)})
 
-    def find(self, css: str, within: float = 10) -> str:
+    def find(self, css: str, within: float = 30) -> str:
         """-> an element's id, once it is there and can be seen."""
         end = time.monotonic() + within
         while True:
@@ -90,7 +90,7 @@ class Browser:
     def type(self, css: str, text: str) -> None:
         self._call("POST", f"{self._session}/element/{self.find(css)}/value", {"text": text})
 
-    def click(self, css: str, within: float = 10) -> None:
+    def click(self, css: str, within: float = 30) -> None:
         end = time.monotonic() + within
         while True:  # the page is live: what was found may just have been replaced
             try:
@@ -102,7 +102,7 @@ class Browser:
     def text(self) -> str:
         return str(self.run("return document.body.innerText"))
 
-    def until(self, script: str, within: float = 10) -> Any:
+    def until(self, script: str, within: float = 30) -> Any:
         end = time.monotonic() + within
         while not (value := self.run(f"return {script}")):
             assert time.monotonic() < end, f"never true: {script}\n{self.text()[:1500]}"

@@ -115,7 +115,7 @@ url = "{store or f"sqlite://{self.database}"}"
         secret = self.command("box", "add", merchant, name)
         return self.connect(name, secret)
 
-    def connect(self, name: str, secret: str, within: float = 10) -> SimulatedBox:
+    def connect(self, name: str, secret: str, within: float = 30) -> SimulatedBox:
         """Tries again for a while: a service that shares its database sees a new box within a second."""
         end = time.monotonic() + within
         while True:
@@ -136,7 +136,7 @@ url = "{store or f"sqlite://{self.database}"}"
         return client
 
 
-def until(true: Callable[[], Any], within: float = 10, every: float = 0.03) -> Any:
+def until(true: Callable[[], Any], within: float = 30, every: float = 0.03) -> Any:
     """Poll what has no event of its own -> its first true value."""
     end = time.monotonic() + within
     while True:
@@ -147,9 +147,9 @@ def until(true: Callable[[], Any], within: float = 10, every: float = 0.03) -> A
         time.sleep(every)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """One running cloud for the tests of a module, with merchants `Corner Cafe` and `Other Shop`."""
+    """One running cloud for the tests of many modules: starting one costs more than most tests."""
     one = Cloud(tmp_path_factory.mktemp("cloud"))
     one.start()
     try:
@@ -158,13 +158,13 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         one.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def cafe(cloud: Cloud) -> Iterator[httpx.Client]:
     with cloud.merchant("Corner Cafe", "anna") as client:
         yield client
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def front(cloud: Cloud, cafe: httpx.Client) -> SimulatedBox:
     """The box of the cafe, connected."""
     return cloud.box("Corner Cafe", "cafe-front-1")

@@ -53,7 +53,7 @@ def test_receipts_orders_and_printers_come_live(
     order = cafe.post("/v1/orders", json=TAKEAWAY).json()["id"]
     page.click(f"#o-{order} [data-do=accept]")
     page.until(f"document.querySelector('#o-{order}').dataset.state !== 'review'")
-    front.orders.get(timeout=10)
+    front.order(order)
     front.print_order(order)
     page.until(f"document.querySelector('#o-{order}').innerText.includes('the printer confirmed it')")
     assert fits(page)

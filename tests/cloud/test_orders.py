@@ -59,8 +59,12 @@ def state(store: Store, order: str) -> str:
 
 def told(store: Store) -> list[str]:
     with store.read() as connection:
-        query = sa.select(schema.outbox.c.what).where(schema.outbox.c.done_at.is_(None))
-        return [row.what for row in connection.execute(query.order_by(schema.outbox.c.id))]
+        return told_in(connection)
+
+
+def told_in(connection: sa.Connection) -> list[str]:
+    query = sa.select(schema.outbox.c.what).where(schema.outbox.c.done_at.is_(None))
+    return [row.what for row in connection.execute(query.order_by(schema.outbox.c.id))]
 
 
 def test_red_code_prints_at_once_black_code_waits_for_a_person(store: Store) -> None:
@@ -136,13 +140,13 @@ def test_another_box_cannot_report_on_it(store: Store) -> None:
 def test_cancel_before_the_box_has_it_and_after(store: Store) -> None:
     early, late, missed = submit(store), submit(store), submit(store)
     with store.write() as connection:
-        orders.cancel(connection, M, early, "key", "changed their mind")
+        orders.cancel(connection, M, early, "key", "changed their mind", RULES)
     assert state(store, early) == "cancelled"
     for order in (late, missed):
         report(store, order, S.RECEIVED)
         with store.write() as connection:
-            orders.cancel(connection, M, order, "key", "changed their mind")
-            orders.cancel(connection, M, order, "key", "again")
+            orders.cancel(connection, M, order, "key", "changed their mind", RULES)
+            orders.cancel(connection, M, order, "key", "again", RULES)
         assert state(store, order) == "cancelling"
     report(store, late, S.PRINTING, attempt=1)  # not news enough: the box still has to say how it ends
     assert state(store, late) == "cancelling"
@@ -152,7 +156,19 @@ def test_cancel_before_the_box_has_it_and_after(store: Store) -> None:
     assert state(store, missed) == "printed"
     assert told(store) == []
     with store.write() as connection, pytest.raises(orders.WrongState):
-        orders.cancel(connection, M, missed, "key", "too late")
+        orders.cancel(connection, M, missed, "key", "too late", RULES)
+
+
+def test_a_cancel_that_the_box_never_answers_is_told_as_unknown(store: Store) -> None:
+    order = submit(store)
+    with store.write() as connection:
+        orders.sent(connection, M, order)
+        orders.cancel(connection, M, order, "key", "changed their mind", RULES)
+        connection.execute(sa.update(schema.orders).values(expires_at=1))
+        orders.expire(connection, RULES)
+    assert state(store, order) == "unconfirmed"
+    report(store, order, S.CANCELLED)
+    assert state(store, order) == "cancelled"
 
 
 def test_time_runs_out(store: Store) -> None:
@@ -194,29 +210,30 @@ def test_what_the_box_is_told_is_what_was_ordered(store: Store) -> None:
     assert message.content.number == "001"
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    one = fresh_store(tmp_path_factory.mktemp("orders"))
+    yield one
+    one.close()
+
+
 reports = st.tuples(st.sampled_from(sorted(OrderState)), st.sampled_from(list(Proof)), st.integers(1, 3))
 
 
 @pytest.mark.covers("F34")
 @settings(max_examples=60, deadline=None)
 @given(sequence=st.lists(reports, max_size=12))
-def test_whatever_a_box_says_in_whatever_order(
-    tmp_path_factory: pytest.TempPathFactory, sequence: list[tuple[OrderState, Proof, int]]
-) -> None:
-    store = fresh_store(tmp_path_factory.mktemp("orders"))
-    try:
-        order = submit(store)
-        proven = False
-        for what, proof, attempt in sequence:
-            report(store, order, what, proof, attempt=attempt)
-            proven = proven or (what is S.PRINTED and proof >= Proof.L1)
-            assert (state(store, order) == "printed") == proven  # printed if, and only if, it was proven; for ever
-            changed = report(store, order, what, proof, attempt=attempt)
-            assert not changed  # twice is once
-        with store.read() as connection:
-            view = views.order(connection, M, order)
-        assert view is not None
-        assert isinstance(view.history, list)
-        assert view.history[-1].state == view.state
-    finally:
-        store.close()
+def test_whatever_a_box_says_in_whatever_order(shared: Store, sequence: list[tuple[OrderState, Proof, int]]) -> None:
+    order = submit(shared)
+    proven = False
+    for what, proof, attempt in sequence:
+        report(shared, order, what, proof, attempt=attempt)
+        proven = proven or (what is S.PRINTED and proof >= Proof.L1)
+        assert (state(shared, order) == "printed") == proven  # printed if, and only if, it was proven; for ever
+        changed = report(shared, order, what, proof, attempt=attempt)
+        assert not changed  # twice is once
+    with shared.read() as connection:
+        view = views.order(connection, M, order)
+    assert view is not None
+    assert isinstance(view.history, list)
+    assert view.history[-1].state == view.state

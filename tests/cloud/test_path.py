@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 
 from tests.cloud.conftest import Cloud, until
@@ -26,7 +28,11 @@ def test_a_receipt_is_stored_acknowledged_read_and_shown(cloud: Cloud, cafe: htt
     ack = front.acks[front.epoch, sent.seq]
     assert (ack.sha256, ack.result) == (sent.sha256, "stored")
 
-    found = until(lambda: [r for r in cafe.get("/v1/receipts").json()["receipts"] if r["state"] == "read"])[0]
+    def read() -> list[dict[str, Any]]:
+        receipts = cafe.get("/v1/receipts").json()["receipts"]
+        return [r for r in receipts if r["sha256"] == sent.sha256.hex() and r["state"] == "read"]
+
+    (found,) = until(read)
     assert (found["box"], found["seq"], found["sha256"]) == (front.name, sent.seq, sent.sha256.hex())
     assert found["receipts"][0]["total"] == 1230
     assert cafe.get(f"/v1/receipts/{found['id']}/raw").content == sent.raw
@@ -41,7 +47,7 @@ def test_an_order_is_printed_and_its_proof_is_told(cloud: Cloud, cafe: httpx.Cli
     assert order["state"] in ("queued", "sent")
     assert order["content"]["total"] == 1230
 
-    slip = front.orders.get(timeout=5)
+    slip = front.order(order["id"])
     assert isinstance(slip, PrintOrder)
     assert (slip.order, slip.content.table, slip.content.items[0].quantity) == (order["id"], "7", 2)
     front.print_order(slip.order, Proof.L2)

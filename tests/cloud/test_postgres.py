@@ -93,7 +93,7 @@ def test_both_flows_run(running: Cloud) -> None:
         assert cafe.get("/v1/receipts", params={"q": "corner cafe"}).json()["receipts"]
         order = cafe.post("/v1/orders", json=ORDER).json()["id"]
         assert cafe.post("/v1/orders", json=ORDER).json()["id"] == order
-        assert box.orders.get(timeout=10).order == order
+        box.order(order)
         box.print_order(order, Proof.L1)
         until(lambda: cafe.get(f"/v1/orders/{order}").json()["state"] == "printed")
         assert cafe.get("/v1/events").json()["events"]
@@ -103,11 +103,10 @@ def test_both_flows_run(running: Cloud) -> None:
 
 
 @pytest.mark.covers("F39")
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["stopped", "crashed"])
 def test_while_the_database_is_away_nothing_is_acknowledged_and_then_everything_is(
-    postgres: Postgres, tmp_path: Path, how: int
+    postgres: Postgres, tmp_path: Path
 ) -> None:
-    cloud = Cloud(tmp_path, store=postgres.database(f"away{how}"))
+    cloud = Cloud(tmp_path, store=postgres.database("away"))
     try:
         with cloud.merchant("Corner Cafe", "anna") as cafe:
             secret = cloud.command("box", "add", "Corner Cafe", "cafe-front-1")
@@ -115,7 +114,7 @@ def test_while_the_database_is_away_nothing_is_acknowledged_and_then_everything_
             box = cloud.connect("cafe-front-1", secret)
             box.capture()
             box.acked([1])
-            postgres.stop(how)
+            postgres.stop(signal.SIGQUIT)
             for _ in range(20):
                 box.capture()
             answer = cafe.post("/v1/orders", json=ORDER)
@@ -147,7 +146,7 @@ def test_web_and_ingest_may_be_two_processes(postgres: Postgres, tmp_path: Path)
             box.acked([1])
             until(lambda: cafe.get("/v1/receipts").json()["receipts"])
             order = cafe.post("/v1/orders", json=ORDER).json()["id"]
-            assert box.orders.get(timeout=10).order == order
+            box.order(order)
             assert httpx.get(f"{web.url}/healthz").json()["ok"]
     finally:
         ingest.close()

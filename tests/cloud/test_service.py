@@ -63,8 +63,7 @@ def _answers(url: str) -> bool:
         return False
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_in_time_with_open_pages_and_busy_boxes(tmp_path: Path, number: int) -> None:
+def test_it_ends_in_time_with_open_pages_and_busy_boxes(tmp_path: Path) -> None:
     cloud = Cloud(tmp_path).start()
     try:
         with cloud.merchant("Corner Cafe", "anna"):
@@ -76,7 +75,7 @@ def test_it_ends_in_time_with_open_pages_and_busy_boxes(tmp_path: Path, number: 
                     box.capture()
                 box.acked([1])
                 began = time.monotonic()
-                assert cloud.stop(number, within=10) == 0
+                assert cloud.stop(signal.SIGTERM, within=10) == 0
                 assert time.monotonic() - began < 10
             page.close()
             kept = {seq for _, seq in box.acks}
@@ -134,7 +133,7 @@ def test_it_works_with_a_broker_that_is_not_its_own(tmp_path: Path, mosquitto: i
                 box.capture()
             box.acked(range(1, 51))
             order = cafe.post("/v1/orders", json={"kind": "dine_in", "items": [{"name": "Soup"}]}).json()["id"]
-            assert box.orders.get(timeout=10).order == order
+            assert box.orders.get(timeout=30).order == order
             box.print_order(order, Proof.L1)
             until(lambda: cafe.get(f"/v1/orders/{order}").json()["state"] == "printed")
             until(lambda: cafe.get("/v1/boxes").json()["boxes"][0]["online"])
@@ -161,7 +160,7 @@ def test_a_hole_is_asked_for(tmp_path: Path) -> None:
 
 
 def test_a_box_that_was_away_gets_its_order_when_it_is_back(tmp_path: Path) -> None:
-    cloud = Cloud(tmp_path).start()
+    cloud = Cloud(tmp_path, extra="[orders]\nresend_s = 1\n").start()
     try:
         with cloud.merchant("Corner Cafe", "anna") as cafe:
             secret = cloud.command("box", "add", "Corner Cafe", "cafe-front-1")
@@ -176,7 +175,7 @@ def test_a_box_that_was_away_gets_its_order_when_it_is_back(tmp_path: Path) -> N
             assert cafe.get(f"/v1/orders/{order}").json()["state"] == "queued"
             assert box.orders.empty()
             box.status()
-            assert box.orders.get(timeout=5).order == order
+            assert box.orders.get(timeout=30).order == order
             assert until(lambda: box.orders.get(timeout=20)).order == order  # again, until the box says it has it
             box.report(order, "received")  # type: ignore[arg-type]
             until(lambda: cafe.get(f"/v1/orders/{order}").json()["state"] == "received")

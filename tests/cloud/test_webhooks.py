@@ -104,7 +104,7 @@ def test_an_event_arrives_signed(shop: httpx.Client, platform: Platform) -> None
     assert hook["secret"].startswith("whsec_")
     assert "secret" not in shop.get(f"/v1/webhooks/{hook['id']}").json()
     made = order(shop)
-    headers, body = platform.got.get(timeout=10)
+    headers, body = platform.got.get(timeout=30)
     event = json.loads(body)
     assert (event["type"], event["object"], event["data"]["state"]) == ("order.changed", made, "review")
     assert made != before  # what happened before it was set up is not sent
@@ -132,11 +132,11 @@ def test_what_is_not_taken_comes_again(shop: httpx.Client) -> None:
         hooks[answer] = f"/v1/webhooks/{made.json()['id']}"
     order(shop)
     try:
-        first = {answer: platform.got.get(timeout=15)[0] for answer, platform in platforms.items()}
+        first = {answer: platform.got.get(timeout=30)[0] for answer, platform in platforms.items()}
         for hook in hooks.values():
             until(lambda hook=hook: shop.get(hook).json()["failing_since"])
         for answer, platform in platforms.items():
-            again, _ = platform.got.get(timeout=15)
+            again, _ = platform.got.get(timeout=30)
             assert again["webhook-id"] == first[answer]["webhook-id"], answer
         for hook in hooks.values():
             until(lambda hook=hook: not shop.get(hook).json()["failing_since"])

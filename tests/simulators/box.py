@@ -120,7 +120,7 @@ class SimulatedBox:
         self.client.connect_async(host, port, keepalive=30)
         self.client.loop_start()
 
-    def ready(self, within: float = 10) -> SimulatedBox:
+    def ready(self, within: float = 30) -> SimulatedBox:
         assert self._ready.wait(within), f"box {self.name} did not connect in {within} s {self.refused}"
         return self
 
@@ -161,12 +161,20 @@ class SimulatedBox:
         self.report(order, OrderState.PRINTING)
         self.report(order, OrderState.PRINTED, proof)
 
-    def acked(self, seqs: Any, within: float = 10, epoch: str | None = None) -> None:
+    def acked(self, seqs: Any, within: float = 30, epoch: str | None = None) -> None:
         """Wait until these are acknowledged."""
         keys = {(epoch or self.epoch, seq) for seq in seqs}
         self.wait(lambda: keys <= self.acks.keys(), within, lambda: f"no ack for {sorted(keys - self.acks.keys())[:5]}")
 
-    def wait(self, true: Any, within: float = 10, says: Any = lambda: "it did not happen") -> None:
+    def order(self, order_id: str, within: float = 30) -> Any:
+        """Wait until this order comes down -> its message. Others that come before are dropped."""
+        end = time.monotonic() + within
+        while True:
+            message = self.orders.get(timeout=max(0.01, end - time.monotonic()))
+            if message.order == order_id:
+                return message
+
+    def wait(self, true: Any, within: float = 30, says: Any = lambda: "it did not happen") -> None:
         end = time.monotonic() + within
         with self._news:
             while not true():
