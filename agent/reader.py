@@ -12,6 +12,8 @@ On stdout   once a frame "h": it has loaded what it needs. Then, for "m" first a
 from __future__ import annotations
 
 import os
+import resource
+import signal
 import sys
 import zlib
 from typing import TYPE_CHECKING, BinaryIO
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 from wire.messages import Reading
 
 MOST_PACKED = 80 * 1024  # deflated bytes of a reading: with its envelope it fits one message
+ALONE_S = 20  # a job that takes longer ends the child, also when nobody is left to kill it
+MOST_MEMORY = 1 << 30  # of address space: whatever the paper claims, the box has room left for the rest
 READY = b"h"
 RASTER_ONLY = b"R"  # as the what of the answer: as "r", and the paper is nothing but a picture
 
@@ -33,16 +37,19 @@ def main() -> None:
     import receipt
     from receipt.redact import mask
 
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     stdin, stdout = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints goes to the log, not among the frames
     put(stdout, READY, b"")
     while frame := take(stdin):
+        signal.alarm(ALONE_S)
         what, raw = frame
         if what == b"m":
             raw = mask(raw)
             put(stdout, b"m", raw)
         read = receipt.read(raw)
         put(stdout, RASTER_ONLY if read.raster_only else b"r", pack(read))
+        signal.alarm(0)
 
 
 def pack(read: Read) -> bytes:

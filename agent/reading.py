@@ -158,6 +158,7 @@ class Reading:
         self.backlog_done = asyncio.Event()
         self._due = due  # told of each new row, and whether it is live
         self._live: deque[Key] = deque()
+        self._wanted: deque[Key] = deque()
         self._listing = False
         self._wake = asyncio.Event()
         self._taking: set[Key] = set()
@@ -167,8 +168,8 @@ class Reading:
         door.listen("captured", self._captured)
 
     def want(self, keys: list[Key]) -> None:
-        """Take these jobs again (the cloud asks for them, or the relay's copy has changed)."""
-        self._live.extend(keys)
+        """Take these jobs again (the cloud asks for them, or the relay refused for now). Live ones go before."""
+        self._wanted.extend(keys)
         self._wake.set()
 
     def _captured(self, event: dict[str, Any]) -> None:
@@ -224,19 +225,20 @@ class Reading:
             self._relist_in(5.0)
 
     async def _take_live(self) -> None:
-        while self._live:
-            keys = [self._live.popleft() for _ in range(min(BATCH, len(self._live)))]
+        while source := self._live or self._wanted:
+            keys = [source.popleft() for _ in range(min(BATCH, len(source)))]
             try:
                 jobs, _ = await self.door.jobs(keys=[list(key) for key in keys])
                 await self._take_all(jobs, live=True)
-                self._miss(set(keys) - {_key(header) for header, _ in jobs if "key" in header})
+                if source is self._live:
+                    self._miss(set(keys) - {_key(header) for header, _ in jobs if "key" in header})
             except (RelayGone, Refused) as error:
                 log.info("jobs=%d wait for the relay: %s", len(keys), error)
                 return  # all of them are listed again when it is back
             except (DiskBad, NoReader) as error:
                 log.error("jobs=%d stay with the relay: %s", len(keys), error)
                 await asyncio.sleep(1.0)
-                self._live.extendleft(reversed(keys))
+                source.extendleft(reversed(keys))
 
     async def _list(self) -> None:
         """Everything that the relay holds un-acknowledged, oldest first. The relay's list is the truth: a row that was

@@ -89,3 +89,17 @@ def test_real_captures_are_read(request: pytest.FixtureRequest) -> None:
         pytest.skip("no captures beside the tree")
     results, _, crashes = read(*[path.read_bytes() for path in captures])
     assert crashes == 0 and all(result.packed and result.raw is not None for result in results)
+
+
+@pytest.mark.covers("F42")
+def test_a_child_whose_parent_is_gone_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its input ends, or its own alarm does it: no reading is left running on its own."""
+    import subprocess
+
+    with subprocess.Popen(
+        [sys.executable, "-m", "agent.reader"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdin is not None and child.stdout is not None
+        assert child.stdout.read(5) == b"h\0\0\0\0"
+        child.stdin.close()
+        assert child.wait(10) == 0
