@@ -53,16 +53,18 @@ _ENCODINGS = (
 
 
 def _words(text: str) -> re.Pattern[bytes]:
-    """Any of the words, in any of the encodings that paper uses."""
+    """Any of the words, in any of the encodings that paper uses; words of up to four letters stand alone."""
     found: set[bytes] = set()
     for word in text.split():
         for encoding in _ENCODINGS:
             for form in (word, word.upper(), word.capitalize()):
                 try:
-                    found.add(form.encode(encoding))
+                    raw = re.escape(form.encode(encoding))
                 except UnicodeEncodeError:
                     continue
-    return re.compile(b"|".join(re.escape(word) for word in sorted(found, key=len, reverse=True)))
+                alone = word.isascii() and len(word) < 5 and word not in ("card", "visa")
+                found.add(b"(?<![a-z])" + raw + b"(?![a-z])" if alone else raw)
+    return re.compile(b"|".join(sorted(found, key=len, reverse=True)), re.IGNORECASE)
 
 
 _CARD_WORD = _words(

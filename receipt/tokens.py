@@ -58,18 +58,16 @@ class Token:
 def _lead_table(rows: dict[bytes, Command]) -> _Lead:
     """What a byte, or a byte and the next, begins: the fast way into the table."""
     lead: _Lead = [(1, UNKNOWN)] * 256
-    for prefix in sorted(rows):
-        if len(prefix) == 1 and not any(len(other) > 1 and other[0] == prefix[0] for other in rows):
-            lead[prefix[0]] = (1, rows[prefix])
+    begun = {prefix[:length] for prefix in rows for length in range(1, len(prefix))}
+    for prefix, row in rows.items():
+        if len(prefix) == 1 and prefix not in begun:
+            lead[prefix[0]] = (1, row)
     for first in {prefix[0] for prefix in rows if len(prefix) > 1}:
-        seconds: list[_Entry] = [_LATER] * 256
-        for second in range(256):
-            pair = bytes([first, second])
-            row = rows.get(pair)
-            longer = any(len(other) > 2 and other[:2] == pair for other in rows)
-            if row is not None and not longer and row.variant is None and isinstance(row.size, int) and row.size:
-                seconds[second] = (row.size, row)
-        lead[first] = seconds
+        lead[first] = [_LATER] * 256
+    for prefix, row in rows.items():
+        seconds = lead[prefix[0]]
+        if len(prefix) == 2 and prefix not in begun and row.variant is None and isinstance(seconds, list):
+            seconds[prefix[1]] = (row.size, row) if isinstance(row.size, int) and row.size else _LATER
     return lead
 
 
