@@ -7,12 +7,12 @@ proves (one alone before the amount, or one before the name) is a guess that the
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from receipt import words as w
 from receipt.numbers import SCALE, Num
 from receipt.page import Page, Row
+from receipt.parts import Parts
 
 UNITS: Final = frozenset(
     ["kg", "kgs", "g", "gr", "gm", "lb", "lbs", "oz", "l", "lt", "ltr", "lit", "ml", "pcs", "pc", "pce", "st", "stk", "stuck", "pz", "un", "uni", "ud", "uds", "unid", "each", "ea", "шт", "кг", "л", "ad", "adet", "km", "gal", "m", "cl", "pk", "btl", "kl", "psc", "piece", "unit", "units", "nos", "no", "ctn", "box", "个", "個", "份", "件", "杯", "瓶", "개", "点", "コ", "本", "枚", "斤", "袋", "包", "盒", "碗", "kilos", "公斤", "kgm", "und", "portion"]
@@ -31,28 +31,6 @@ _TIMES = re.compile(
     r"(?<![\d.,])(\d+(?:[.,]\d+)?)\s?([^\W\d_]{1,5}\.?)?\s?[x*@]\s{0,12}(?:[^\W\d_$€¥￥]{0,4}[$€¥￥£]?\s?)(\d[\d.,]*)"
 )
 _AT_PRICE = re.compile(r"@\s{0,6}(?:rm|rp|\$|€|¥)?\s?(\d[\d.,]*)")
-
-
-@dataclass(slots=True)
-class Parts:
-    """What one line says. Amounts and quantities in ten-thousandths."""
-
-    name: str = ""
-    lead: int | None = None  # a number before the name: quantity, line number, or part of a code
-    lead_name: str = ""  # the name without it
-    weak: int | None = None  # a whole number alone before the amount: perhaps the quantity
-    weak_name: str = ""  # the name without it
-    quantity: int | None = None  # proved by multiplication, or marked by a sign
-    price: int | None = None
-    amount: int | None = None
-    unit: str | None = None
-    code: str | None = None
-    each: bool = False  # a multiplication sign stands between the quantity and the amount
-
-    @property
-    def numeric(self) -> bool:
-        """Nothing but numbers."""
-        return not self.name
 
 
 def take_apart(row: Row, page: Page) -> Parts:
@@ -294,7 +272,7 @@ def _trim(name: str, folded: str) -> str:
         if stripped.endswith(mark):
             name = name[: len(stripped) - len(mark)]
             break
-    return re.sub(r"\s{2,}", " ", _EDGE.sub("", name)).strip()
+    return " ".join(_EDGE.sub("", name).split())
 
 
 def _code(name: str) -> tuple[str | None, str]:

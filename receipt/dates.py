@@ -29,7 +29,7 @@ _COMPACT = re.compile(r"(?<!\d)(20[0-4]\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?
 _TIME = re.compile(
     r"(?<![\d.,:/])([01]?\d|2[0-4]) ?([:：h点時时시.]) ?([0-5]\d)(?: ?[:：.m分분] ?([0-5]\d))?(?![\d])(?:[.,]\d{1,3})?\s?(?:([ap])\s?\.?m\b\.?|([ap])(?![^\W\d_]))?"
 )
-_MAYBE_TIME = re.compile(r"\d ?(?:[：h点時时시]|\. ?\d\d)")
+_MAYBE_TIME = re.compile(r"\d ?(?:[：h点時时시] ?\d|\. ?\d\d ?(?:[ap]|uhr|h))|(?:time|uhr|hora|ora|heure|zeit|saat)[a-z]*[ .:]{1,4}\d")
 _HALF_DAY = re.compile(r"(上午|下午|午前|午後|오전|오후|晚上|凌晨|中午)\s?$")
 _AFTER_NOON: Final = frozenset(("下午", "午後", "오후", "晚上"))
 _FIRST_YEAR, _LAST_YEAR = 1990, 2049
@@ -104,7 +104,7 @@ def find_dates(folded: str, words: list[str]) -> list[DateHit]:
             iso = _iso(number, int(month), int(day))
             if iso:
                 add(DateHit(match.start(), match.end(), match.group(), None, None, iso, True))
-    parted = any(folded.count(sign) > 1 for sign in "/-.'")
+    parted = folded.count("/") > 1 or folded.count("-") > 1 or folded.count(".") > 1 or folded.count("'") > 1
     for match in _NUMERIC.finditer(folded) if parted else ():
         if match.group(2) is None:
             continue

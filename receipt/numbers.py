@@ -21,6 +21,7 @@ _BEFORE = re.compile(
 _AFTER = re.compile(
     r"\s?(%|€|¥|￥|₽|₺|円|元|원|zł|руб|р(?![^\W\d_])|eur(?:o|os)?(?![a-z])|usd|tl(?![a-z])|chf|zl(?![a-z])|kc(?![a-z])|[^\W\d_]{1,4}|/)?"
 )
+_MARK_ENDS: Final = frozenset("$€¥￥£₩₽₺₹₫฿₱₴-+(.:mpdlfrykbnts")  # what signs and currency marks end with
 _CURRENCY_AFTER: Final = frozenset(
     (
         "€",
@@ -80,7 +81,7 @@ def scan(folded: str, taken: Iterable[tuple[int, int]] = ()) -> list[Num]:
     skip_to = 0
     for match in _DIGITS.finditer(folded):
         start, end = match.span()
-        if start < skip_to or any(start < e and s < end for s, e in spans):
+        if start < skip_to or (spans and any(start < e and s < end for s, e in spans)):
             continue
         raw = match.group()
         spaced = joined.get(start)
@@ -122,7 +123,7 @@ def _dress(folded: str, length: int, start: int, end: int, raw: str) -> Num:
     num = Num(start, end, raw)
     if start:
         before = folded[start - 1]
-        if before != " " or start < 2 or folded[start - 2] != " ":
+        if before != " " or (start > 1 and folded[start - 2] != " " and folded[start - 2] in _MARK_ENDS):
             match = _BEFORE.search(folded, max(0, start - 9), start)
             if match is not None:
                 sign, symbol, inner = match.groups()

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from receipt.dates import DateHit, TimeHit, find_dates, find_times
 from receipt.numbers import SCALE, Num, decimal_sign, measure, scan
+from receipt.parts import Parts
 from receipt.words import ENGLISH, LANGUAGES, PAYS, Match, fold, places, vocabulary, wide, widen, words_of
 
 NO_MINOR: Final = frozenset(["BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"])
@@ -20,8 +21,8 @@ THREE_MINOR: Final = frozenset(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"]
 # Printed without decimals, though the currency has them
 _SPARSE: Final = frozenset(["IDR", "TWD", "HUF", "COP", "CLP"])
 
+_SPREAD = re.compile(r"\S \S \S \S(?: |$)")
 _LETTER_SPACED = re.compile(r"(?:(?<=\s)|^)(?:\S ){3,}\S(?=\s|$)")
-_DIGIT = re.compile("[0-9]")
 
 
 class LineLike(Protocol):
@@ -100,6 +101,12 @@ class Page:
                 continue
             row = _analyse(text)
             self.rows.append(row.at(index, line))
+        self.countries: dict[str, float] = {}
+        self.symbols: dict[str, int] = {}
+        self.votes = [0.0] * len(LANGUAGES)
+        self.languages, self.meanings = ENGLISH, book.meanings(ENGLISH)
+        self.sign, self.decimals = ".", True
+        self.parts: dict[int, Parts] = {}  # lines of the item list, taken apart
         if not self.rows:
             return
         self.languages = self._speak()
@@ -123,7 +130,6 @@ class Page:
                 if num.glued and num.places == 2 and num.start in ends:
                     num.glued = False  # "TOTAL2.67"
         self.countries = self._countries()
-        self.symbols: dict[str, int] = {}
         self.money_rows()
 
     def _speak(self) -> int:
@@ -230,17 +236,27 @@ def _join_letters(match: re.Match[str]) -> str:
 def _analyse(text: str) -> Row:
     """All that a line says by itself. The page takes a copy."""
     text = widen(text) if not text.isascii() else text
-    if " " in text and len(text) > 7 and text.count(" ") * 2 >= len(text.strip()) - 1:
-        spread = _LETTER_SPACED.sub(_join_letters, text)
-        text = spread
+    if _SPREAD.search(text):
+        for piece in text.split("  "):
+            if len(piece) > 6 and piece.count(" ") * 2 >= len(piece) - 1:
+                text = _LETTER_SPACED.sub(_join_letters, text)
+                break
     folded = fold(text)
     row = Row(0, text, folded)
-    row.letters = sum(map(str.isalpha, folded))
-    digits = len(_DIGIT.findall(folded))
+    row.words = words = words_of(folded)
+    digits = letters = 0
+    for word in words:
+        if word.isdigit():
+            digits += len(word)
+        else:
+            letters += len(word)
+    if folded.isascii():
+        row.letters = letters - folded.count("#") - folded.count("%")
+    else:
+        row.letters = sum(map(str.isalpha, folded))
     if not row.letters and not digits:
         row.rule = True
         return row
-    row.words = words_of(folded)
     row.matches = vocabulary().find(folded, row.words)
     if digits:
         spans = []

@@ -192,10 +192,13 @@ class Phrasebook:
         found: list[Match] = []
         phrases, begun = self.phrases, self._begun
         texts = _WORD.findall(folded) if known is None else known
-        if not (phrases.isdisjoint(texts) and begun.isdisjoint(texts)) or any(
-            len(text) >= _RUN_TOGETHER and self._parts(text) for text in texts
-        ):
+        if not (phrases.isdisjoint(texts) and begun.isdisjoint(texts)):
             found = self._find_spaced(folded)
+        else:
+            for text in texts:
+                if len(text) >= _RUN_TOGETHER and self._parts(text):
+                    found = self._find_spaced(folded)
+                    break
         if not folded.isascii() and _WIDE.search(folded):
             wide = self._find_wide(folded)
             if wide:

@@ -11,11 +11,12 @@ from decimal import Decimal
 from typing import Final
 
 from receipt import words as w
-from receipt.columns import Parts, is_bare, is_head, pair_for, take_apart
+from receipt.columns import is_bare, is_head, pair_for, take_apart
 from receipt.ledger import Ledger
 from receipt.model import Finding
 from receipt.numbers import SCALE
 from receipt.page import Page, Row
+from receipt.parts import Parts
 
 _ENDS: Final = frozenset(("total", "subtotal", "tax", "tender", "change", "rounding", "service", "weak", "tip"))
 _META: Final = (
@@ -139,7 +140,7 @@ def _gather(page: Page, ledger: Ledger, start: int, end: int) -> list[Draft]:
         ):
             pending = []
             continue
-        parts = take_apart(row, page)
+        parts = _parts(row, page)
         previous = drafts[-1] if drafts else None
         if (ledger.roles[place] == "discount" and row.amounts) or (
             parts.amount is not None
@@ -229,7 +230,7 @@ def _names_below(page: Page, ledger: Ledger, start: int, end: int) -> bool:
         row = page.rows[place]
         if row.rule or (row.amounts and ledger.roles[place]) or (row.mask & w.COUNT and _counts(row, page)):
             continue
-        parts = take_apart(row, page) if row.amounts else None
+        parts = _parts(row, page) if row.amounts else None
         if parts is None or (parts.amount is None and (parts.name or parts.price is None)):
             if row.letters > 2 and not row.dates and not (numeric == 0 and _is_meta(row, page)):
                 awaits = False
@@ -291,6 +292,13 @@ def _more_names(page: Page, place: int, end: int) -> bool:
     """Whether a line of text alone follows."""
     following = page.rows[place + 1 : min(end, place + 2)]
     return bool(following) and not following[0].amounts and following[0].letters > 3 and not following[0].rule
+
+
+def _parts(row: Row, page: Page) -> Parts:
+    """The parts of a line, taken once."""
+    if row.index not in page.parts:
+        page.parts[row.index] = take_apart(row, page)
+    return page.parts[row.index]
 
 
 def _draft(name: str, line: int, parts: Parts) -> Draft:
