@@ -79,6 +79,7 @@ _ORDER_WORD = _words(
     "订单 单号 單號 流水 交易 商户 凭证 小票 发票 發票 票号 支付宝 微信 编号 編號 注文 伝票 番号 "
     "주문 거래 승인 영수증 заказ чек παραγγ"
 )
+_SHAPES = ((4, 4, 4, 4), (4, 6, 5))  # how cards, and hardly anything else, set their digits
 _TRACK = re.compile(rb"[=D][0-9]{7,24}|\^[^^\n]{2,26}\^[0-9]{4,40}")  # on a card's stripe, behind the number
 _COLUMN = re.compile(rb"[ \t]{5}")  # so wide a gap parts the columns of a table
 _AMOUNT_BEFORE, _AMOUNT_AFTER = re.compile(rb"[0-9][,:'][0-9]"), re.compile(rb"[,:'][0-9]")
@@ -306,14 +307,17 @@ def _numbers(chain: _Chain, text: bytes) -> list[tuple[int, int]]:
         if len(begin) < 4:
             begin = "".join(other.digits for other in chain.groups[first : first + 4])
         lengths = _issued(begin)
-        if not lengths and not chain.card:
+        shaped = len(group.digits) == 4 and group.digits[0] != "0"  # as 4-4-4-4 and 4-6-5 begin: no issuer is asked for
+        if not lengths and not chain.card and not shaped:
             continue
         digits = ""
         for last in range(first, min(first + most, len(chain.groups))):
             digits += chain.groups[last].digits
             if len(digits) > 19:
                 break
-            issued = len(digits) in lengths
+            issued = len(digits) in lengths or (
+                shaped and tuple(len(other.digits) for other in chain.groups[first : last + 1]) in _SHAPES
+            )
             if len(digits) >= 13 and (issued or chain.card) and luhn(digits) and _stands_so(chain, first, last, text):
                 (sure if issued else maybe).append((first, last))
     taken = {at for first, last in sure for at in range(first, last + 1)}

@@ -86,6 +86,12 @@ def test_the_last_four_digits_stay() -> None:
     ) == "卡号 ＊＊＊＊＊＊＊＊＊＊＊＊１１１１".encode("gb18030")
 
 
+def test_digits_set_as_on_a_card_need_no_known_issuer() -> None:
+    assert luhn("9017123412341234")
+    assert mask(b"9017 1234 1234 1234\n") == b"**** **** **** 1234\n"
+    assert mask(b"9017123412341234\n") == b"9017123412341234\n"
+
+
 def test_digits_among_star_parameters_are_found_though_nothing_tells_the_dialect() -> None:
     job = b"\x1b@\x1bE4111111111111111\x1bF\n\x1bd3"
     assert mask(job) == b"\x1b@\x1bE************1111\x1bF\n\x1bd3"
