@@ -130,8 +130,8 @@ class Journal:
         """What has come so far of a job in progress. `done` also when it failed: the next save has it all."""
 
         def work(store: Store) -> None:
-            if not self._full:  # the little space that is left is for tombstones
-                store.save(recording)
+            self._room_for(recording)
+            store.save(recording)
 
         self._queue.put(_Op(work, done, lambda error: done(None), recording))
 
@@ -156,7 +156,11 @@ class Journal:
             recording.inbox.clear()
             work: Callable[[Store], Any] = _too_slow
         else:
-            work = lambda store: store.finish(recording, boundary, delivered, settling)  # noqa: E731
+
+            def work(store: Store) -> Key:
+                self._room_for(recording)
+                return store.finish(recording, boundary, delivered, settling)
+
         self._queue.put(_Op(work, ended, lambda error: ended(None), recording, True))
 
     def bury(self, recording: Recording, reason: str) -> None:
@@ -334,9 +338,17 @@ class Journal:
             disk = os.statvfs(self.folder)
             if not path.exists() and disk.f_bavail * disk.f_frsize >= 4 * RESERVE:
                 path.write_bytes(b"\xa5" * RESERVE)
-            self._full = not path.exists()
+            self._full = not path.exists() or disk.f_bavail * disk.f_frsize < 4 * RESERVE
         except OSError:
             path.unlink(missing_ok=True)
+
+    def _room_for(self, recording: Recording) -> None:
+        """Raises Full while the disk could not hold this, what the WAL still has to hand over, and some tombstones."""
+        disk = os.statvfs(self.folder)
+        size = sum(map(len, recording.buffer)) + sum(map(len, tuple(recording.inbox)))
+        if disk.f_bavail * disk.f_frsize < 2 * size + self._unchecked + 2 * RESERVE:
+            self._full = True
+            raise Full("the disk is nearly full; what is left is for tombstones")
 
     def _release_reserve(self) -> None:
         self._full = True

@@ -177,16 +177,18 @@ class PosLink:
         """Real-time commands have waited long enough in the middle of held bytes: lift them out, where they stand
         between two tokens."""
         self._overtake = None
+        lifted: list[bytes] = []
         for piece in self.pending:
-            lifted = [note for note in piece.notes if note.raw[:2] == b"\x10\x04" and len(note.raw) == 3]
-            for note in lifted:
+            for note in [note for note in piece.notes if note.raw[:2] == b"\x10\x04" and len(note.raw) == 3]:
                 at = self._offset_of(piece, note)
                 if at is None:
                     continue
                 piece.data = piece.data[:at] + piece.data[at + len(note.raw) :]
                 piece.notes.remove(note)
                 self.pending_size -= len(note.raw)
-                self.printer.realtime(self, note.raw)
+                lifted.append(note.raw)
+        for raw in lifted:  # only now: an answer from memory may let more bytes pass, and `pending` change
+            self.printer.realtime(self, raw)
 
     def _offset_of(self, piece: Piece, note: Note) -> int | None:
         """Where in the piece the command stands; None when that is not certain."""
@@ -245,8 +247,8 @@ class PosLink:
             return True
         if not self.pending:
             return self.capture.scanner.at_boundary
-        gate = self.pending[0].gate
-        return gate is not None and gate.at == self.capture.scanner.position - self.pending_size
+        first = self.pending[0]
+        return first.gate is not None and first.gate.at == first.at
 
     def _passed(self, notes: list[Note]) -> None:
         """Commands that ask or set state have gone to the printer."""
@@ -384,8 +386,8 @@ class PosLink:
             self._finish()
 
     def _finish(self) -> None:
-        """Everything that it sent has passed."""
-        if self.closed:
+        """The POS has hung up: let it go, once everything that it sent has passed."""
+        if self.closed or self.pending:
             return
         if self.capture.jobs.open or self.capture.jobs.tail:
             self.capture.end(self.ended)

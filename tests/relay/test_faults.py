@@ -281,6 +281,42 @@ def test_a_slow_disk_holds_a_cut_no_longer_than_its_limit(
     assert pos.read(1) == b"\x16"
 
 
+@pytest.mark.covers("F19")
+def test_questions_among_held_bytes_are_lifted_out_and_nothing_else_is(
+    make_box: Callable[..., Box], printer: SimulatedPrinter
+) -> None:
+    """A POS that asks right behind its cut, in the same write, while the disk is slow."""
+    box = make_box(capture={"hold_cut_ms": 200}, start=False)
+    box.start(command=[os.sys.executable, "-c", SLOW_DISK])  # type: ignore[attr-defined]
+    pos = box.pos()
+    pos.send(b"\x10\x04\x01")
+    assert pos.read(1) == b"\x16"
+    asked = b"\x10\x04\x01\x10\x04\x02\x10\x04\x03\x10\x04\x04"
+    pos.send(RECEIPT + asked + b"\x1b@ MORE\x1bi AND MORE")
+    assert len(pos.read(4)) == 4
+    printer.wait(lambda: printer.received.endswith(b" AND MORE"))
+    paper = bytes(printer.received)
+    for n in range(1, 5):
+        paper = paper.replace(bytes([0x10, 4, n]), b"")
+    assert paper == RECEIPT + b"\x1b@ MORE\x1bi AND MORE"
+
+
+def test_a_pos_that_asks_and_hangs_up_still_gets_all_its_bytes_printed(
+    make_box: Callable[..., Box], printer: SimulatedPrinter
+) -> None:
+    """Its answers can be given from memory before its held bytes have passed."""
+    box = make_box(capture={"hold_cut_ms": 200}, start=False)
+    box.start(command=[os.sys.executable, "-c", SLOW_DISK])  # type: ignore[attr-defined]
+    pos = box.pos()
+    pos.send(b"\x10\x04\x01")
+    assert pos.read(1) == b"\x16"
+    assert pos.sock is not None
+    pos.send(RECEIPT + b"\x10\x04\x01\x10\x04\x02\x1b@ MORE\n")
+    pos.sock.close()
+    printer.wait(lambda: printer.received.endswith(b" MORE\n"))
+    assert box.process is not None and box.process.poll() is None
+
+
 SLOW_DISK = """
 import sys, time
 from relay.store import Store
