@@ -101,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     channel.add_argument("merchant")
     channel.add_argument("channel")
     channel.add_argument("--auto-accept", required=True, choices=("yes", "no"))
+    group("audit", "who did what").add_parser("check", help="tell whether an entry was changed or removed")
     listing = group("order", "orders").add_parser("list", help="the latest")
     listing.add_argument("--limit", type=int, default=50)
     return parser

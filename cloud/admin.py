@@ -141,6 +141,15 @@ def set_channel(connection: sa.Connection, merchant: str, channel: str, auto_acc
     audit.add(connection, merchant, who, "channel.set", channel, f"auto_accept={auto_accept}")
 
 
+def audit_check(store: Store) -> dict[str, Any]:
+    """Whether the audit log is as it was written."""
+    with store.read() as connection:
+        broken = audit.first_broken(connection)
+    if broken is not None:
+        raise Refused(f"the audit log was changed: entry {broken}, or one before it, is not what was written")
+    return {"rows": [{"audit": "the audit log is whole"}]}
+
+
 OPERATIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "merchant_add": merchant_add,
     "key_add": key_add,
@@ -149,6 +158,7 @@ OPERATIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "box_list": box_list,
     "order_list": order_list,
     "channel_set": channel_set,
+    "audit_check": audit_check,
 }
 
 

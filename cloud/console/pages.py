@@ -288,6 +288,7 @@ class Console:
     async def _news(self, who: Who, after: int) -> AsyncGenerator[ServerSentEventMessage, None]:
         """What changed, as pieces of the page; at most four looks a second; a beat when it is quiet."""
         store, stopping = self._cloud.store, self._cloud.stopping
+        look_s = BEAT_S if store.sqlite else 1.0  # on PostgreSQL another process may have written: no bell tells
         metrics.LISTENERS.inc()
         try:
             yield ServerSentEventMessage(data="{}", event="hello", retry=2000)
@@ -309,7 +310,7 @@ class Console:
                         beat = time.monotonic() + BEAT_S
                     await asyncio.sleep(PAUSE_S)
                     try:
-                        await asyncio.wait_for(ear.wait(), 1.0)
+                        await asyncio.wait_for(ear.wait(), look_s)
                     except TimeoutError:
                         pass
         finally:

@@ -122,6 +122,17 @@ def test_a_revoked_box_is_cut_off(cloud: Cloud, secrets: dict[str, str]) -> None
         connect(cloud, "cafe-bar-02", secrets["cafe-bar-02"])
 
 
+def test_commands_list_what_there_is(cloud: Cloud, cafe: httpx.Client) -> None:
+    cloud.command("box", "add", "Corner Cafe", "cafe-listed-1")
+    assert "Corner Cafe" in cloud.command("box", "list")
+    order = cafe.post("/v1/orders", json={"kind": "takeaway", "items": [{"name": "Soup"}]}).json()["id"]
+    assert order in cloud.command("order", "list", "--limit", "1")
+    assert cloud.command("audit", "check") == "the audit log is whole"
+    cloud.command("channel", "set", "Corner Cafe", "listed", "--auto-accept", "yes")
+    body = {"kind": "takeaway", "items": [{"name": "Soup"}], "channel": "listed"}
+    assert cafe.post("/v1/orders", json=body).json()["state"] in ("queued", "sent")
+
+
 def test_commands_refuse_what_is_wrong(cloud: Cloud, cafe: httpx.Client) -> None:
     assert "must match" in cloud.command("box", "add", "Corner Cafe", "Bad/Name", fails=True)
     assert "no merchant" in cloud.command("box", "add", "Nobody", "some-box-1", fails=True)
