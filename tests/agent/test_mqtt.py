@@ -70,9 +70,18 @@ def broker(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
         one.stop()
 
 
-def connected(settings: Cloud, body: Callable[[Mqtt], Awaitable[Any]], wait: bool = True) -> Any:
+class Ear(Mqtt):
+    """Keeps the orders that come, from the first moment on."""
+
+    def __init__(self, settings: Cloud) -> None:
+        super().__init__(settings, BOX, lambda: b"will")
+        self.orders: asyncio.Queue[Incoming] = asyncio.Queue()
+        self.on_message["orders"] = self.orders.put_nowait
+
+
+def connected(settings: Cloud, body: Callable[[Ear], Awaitable[Any]], wait: bool = True) -> Any:
     async def run() -> Any:
-        mqtt = Mqtt(settings, BOX, lambda: b"will")
+        mqtt = Ear(settings)
         state = asyncio.Event()
         mqtt.on_state.append(lambda up: state.set() if up else None)
         task = asyncio.create_task(mqtt.run())
@@ -147,25 +156,23 @@ def test_a_message_that_was_not_taken_comes_again(broker: Callable[..., Mosquitt
     sender = publisher(port)
     settings = Cloud(broker=f"mqtt://127.0.0.1:{port}")
 
-    async def get(mqtt: Mqtt, take: bool) -> bytes:
-        got: asyncio.Queue[Incoming] = asyncio.Queue()
-        mqtt.on_message["orders"] = got.put_nowait
+    async def get(mqtt: Ear, take: bool) -> bytes:
         if not take:
             await asyncio.wait_for(mqtt.publish("status", b"subscribed before this"), 5)
             sender.publish(topics.down(BOX, "orders"), b"order 1", qos=1)
-        incoming = await asyncio.wait_for(got.get(), 10)
+        incoming = await asyncio.wait_for(mqtt.orders.get(), 10)
         if take:
             incoming.done()
             await asyncio.wait_for(mqtt.publish("status", b"after the acknowledgement"), 5)
         return incoming.payload
 
-    async def first(mqtt: Mqtt) -> bytes:
+    async def first(mqtt: Ear) -> bytes:
         return await get(mqtt, take=False)
 
-    async def second(mqtt: Mqtt) -> bytes:
+    async def second(mqtt: Ear) -> bytes:
         return await get(mqtt, take=True)
 
-    async def third(mqtt: Mqtt) -> bytes:
+    async def third(mqtt: Ear) -> bytes:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):
                 await get(mqtt, take=True)
