@@ -15,14 +15,14 @@ run: ## the same without the simulated till: send to the address it prints, from
 
 test: ## every test that fits into minutes
 	@sh config/environment.sh tests
-	$(BIN)/pytest -m "not slow and not guest" $(ARGS)
+	$(BIN)/pytest -n 4 --dist loadfile -m "not slow and not guest" $(ARGS)
 
 check: ## format, lint, types, layering, tests
 	@sh config/environment.sh tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -m "not slow and not guest" $(ARGS)
+	$(BIN)/pytest -n 4 --dist loadfile -m "not slow and not guest" $(ARGS)
 
 format:
 	$(BIN)/ruff format .
