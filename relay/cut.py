@@ -18,7 +18,7 @@ from relay.store import Key, Recording, Store
 SAVE_S, SAVE_BYTES = 0.25, 64 * 1024
 BURST_S, BURST_BYTES = 0.02, 512 * 1024  # 64 KiB come again this soon: so many are saved together
 STALLED_S = 10.0  # a cut whose last byte does not come
-TAIL_S = 0.15  # a pulse or feed this soon after the cut still belongs to the job
+TAIL_S = 0.04  # a pulse or feed this soon after the cut still belongs to the job
 ASKS, STATE, INIT, CUTS, REALTIME, STORES = 1, 2, 4, 8, 16, 32  # what of a command the print path has to know
 NOTED = ASKS | STATE | INIT
 MOST_NOTED = 512  # bytes of a command that is noted; longer ones hold data, not a state
