@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +45,7 @@ class Service:
     def run(self) -> None:
         """Raises Busy, StoreAway, BrokerDead, OSError."""
         config = self.config
+        sys.setswitchinterval(0.0005)  # a page waits for the interpreter at each step of its way; ingest can spare it
         self.store = Store(config.store.url, config.sqlite_path)
         door = None
         try:

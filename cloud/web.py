@@ -180,8 +180,11 @@ def _listen(address: str) -> socket.socket:
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
     try:
-        return socket.create_server(
+        line = socket.create_server(
             (host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048
         )
     except OSError as error:
         raise OSError(f"[web] listen = {address!r}: {error}") from error
+    # Accepted ones inherit it (Linux). asyncio sets it only on sockets it made; without, an answer waits 40 ms.
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return line

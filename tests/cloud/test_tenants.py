@@ -115,7 +115,7 @@ def test_without_a_session_or_key_no_route_shows_anything(cloud: Cloud, theirs: 
         assert theirs["order_id"] not in answer.text
 
 
-@pytest.mark.covers("A40")
+@pytest.mark.covers("A51")
 def test_two_tenants_with_the_same_external_id_have_two_orders(
     cloud: Cloud, cafe: httpx.Client, theirs: dict[str, str]
 ) -> None:
