@@ -38,7 +38,15 @@ def lay_out(raw: bytes, profile: Profile | None = None) -> Paper:
     lines = tuple(printer.lines)
     text = any(line.text for line in lines)
     pictures = any(line.kind == "image" for line in lines)
-    return Paper(lines, dialect, printer.unknown + torn, pictures and not text, printer.columns())
+    return Paper(
+        lines,
+        dialect,
+        printer.unknown + torn,
+        pictures and not text,
+        printer.columns(),
+        printer.pulses,
+        printer.self_test,
+    )
 
 
 class _Printer:
@@ -48,7 +56,8 @@ class _Printer:
         self.raw, self.profile = raw, profile
         self.encoding = Encoding(raw, profile)
         self.lines: list[Line] = []
-        self.unknown = 0
+        self.unknown = self.pulses = 0
+        self.self_test = False
         self.cr_feeds = b"\n" not in raw and b"\r" in raw
         self.images: dict[str, Bitmap] = {}
         self.rows: list[bytes] = []
@@ -389,6 +398,16 @@ class _Printer:
         """ESC = n: what follows is for the printer (bit 0), or for a display behind it."""
         self.printing = self._argument(start, end) & 1 > 0 or self._argument(start, end) == 0
 
+    def _pulse(self, start: int, end: int) -> None:
+        self.pulses += 1
+
+    def _self_test(self, start: int, end: int) -> None:
+        self.self_test = True
+
+    def _star_reset(self, start: int, end: int) -> None:
+        self.self_test = True
+        self._initialise(start)
+
     # ---- codes and pictures
 
     def _picture(self, bitmap: Bitmap, start: int, end: int) -> None:
@@ -683,7 +702,10 @@ _BY_NAME: dict[str, _Handler] = {
     "star_feed_quarter": _P._feed_dots,
     "star_feed_eighth": _P._feed_dots,
     "initialise": lambda printer, start, end: printer._initialise(start),
-    "star_reset": lambda printer, start, end: printer._initialise(start),
+    "star_reset": _P._star_reset,
+    "test_print": _P._self_test,
+    "pulse": _P._pulse,
+    "realtime_pulse": _P._pulse,
     "tab": _P._tab,
     "tab_stops": _P._tab_stops,
     "position": _P._position,

@@ -122,3 +122,5 @@ class Paper:
     unknown: int  # tokens that no command explains
     raster_only: bool  # there are pictures and no text
     columns: int  # characters of font A across: told, or judged by what was printed
+    pulses: int = 0  # how often the drawer is opened
+    self_test: bool = False  # the printer is told to print its own test page

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from receipt.extract import RULES_VERSION, extract
 from receipt.layout import lay_out
-from receipt.model import Receipt
+from receipt.model import Kind, Receipt
 from receipt.paper import Line, Profile
 from receipt.split import split
 
@@ -31,7 +31,8 @@ def read(raw: bytes, profile: Profile | None = None) -> Reading:
     """The lines and receipts of one captured job.
 
     Takes   the bytes of one job; the printer's or shop's profile where there is one.
-    Gives   a `Reading`; a job that holds a sale and a voucher has two receipts, one that prints nothing has none.
+    Gives   a `Reading`; a job that holds a sale and a voucher has two receipts, one that prints nothing has none,
+            or one that says that the drawer was opened.
     Raises  nothing, whatever the bytes. Time is linear in them.
     """
     paper = lay_out(raw, profile)
@@ -40,6 +41,8 @@ def read(raw: bytes, profile: Profile | None = None) -> Reading:
     for first, last in _pieces(raw, paper.lines, profile):
         found = extract(paper.lines[first : min(last, first + MOST_READ)], country=country, currency=currency)
         receipts += (_moved(receipt, first) for receipt in found) if first else found
+    if not receipts and not paper.raster_only and (paper.self_test or paper.pulses):
+        receipts.append(Receipt(Kind.SELFTEST if paper.self_test else Kind.DRAWER))  # nothing else is on it
     return Reading(paper.lines, tuple(receipts), paper.unknown, paper.raster_only, RULES_VERSION)
 
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import receipt
+from receipt.model import Kind
 from receipt.split import Part, split
 
 CORPUS = Path(__file__).parents[3] / "shared" / "data" / "corpus" / "escpos_corpus_dev.jsonl.gz"
@@ -76,6 +77,13 @@ def test_a_job_with_two_receipts_reads_as_two() -> None:
     second = reading.receipts[1]
     assert reading.lines[second.findings["total"].line].text == "TOTAL  3.50"
     assert reading.lines[second.items[0].line].text == "Milk  1.50"
+
+
+def test_a_job_that_prints_nothing_says_what_it_does() -> None:
+    assert [found.kind for found in receipt.read(b"\x1b@\x1bp\x00\x19\xfa").receipts] == [Kind.DRAWER]
+    assert [found.kind for found in receipt.read(b"\x1d(A\x02\x00\x00\x02").receipts] == [Kind.SELFTEST]
+    assert receipt.read(b"\x1b@\x1bt\x13").receipts == ()
+    assert [found.kind for found in receipt.read(b"\x1b@" + ONE + b"\x1bp\x00\x19\xfa").receipts] == [Kind.SALE]
 
 
 def test_the_jobs_of_recorded_streams_are_found() -> None:
