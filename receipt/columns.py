@@ -15,7 +15,76 @@ from receipt.page import Page, Row
 from receipt.parts import Parts
 
 UNITS: Final = frozenset(
-    ["kg", "kgs", "g", "gr", "gm", "lb", "lbs", "oz", "l", "lt", "ltr", "lit", "ml", "pcs", "pc", "pce", "st", "stk", "stuck", "pz", "un", "uni", "ud", "uds", "unid", "each", "ea", "шт", "кг", "л", "ad", "adet", "km", "gal", "m", "cl", "pk", "btl", "kl", "psc", "piece", "unit", "units", "nos", "no", "ctn", "box", "个", "個", "份", "件", "杯", "瓶", "개", "点", "コ", "本", "枚", "斤", "袋", "包", "盒", "碗", "kilos", "公斤", "kgm", "und", "portion"]
+    [
+        "kg",
+        "kgs",
+        "g",
+        "gr",
+        "gm",
+        "lb",
+        "lbs",
+        "oz",
+        "l",
+        "lt",
+        "ltr",
+        "lit",
+        "ml",
+        "pcs",
+        "pc",
+        "pce",
+        "st",
+        "stk",
+        "stuck",
+        "pz",
+        "un",
+        "uni",
+        "ud",
+        "uds",
+        "unid",
+        "each",
+        "ea",
+        "шт",
+        "кг",
+        "л",
+        "ad",
+        "adet",
+        "km",
+        "gal",
+        "m",
+        "cl",
+        "pk",
+        "btl",
+        "kl",
+        "psc",
+        "piece",
+        "unit",
+        "units",
+        "nos",
+        "no",
+        "ctn",
+        "box",
+        "个",
+        "個",
+        "份",
+        "件",
+        "杯",
+        "瓶",
+        "개",
+        "点",
+        "コ",
+        "本",
+        "枚",
+        "斤",
+        "袋",
+        "包",
+        "盒",
+        "碗",
+        "kilos",
+        "公斤",
+        "kgm",
+        "und",
+        "portion",
+    ]
 )
 _HEADS: Final = w.COL_NAME | w.COL_QTY | w.COL_PRICE | w.COL_AMOUNT
 _BETWEEN: Final = frozenset(
@@ -27,6 +96,7 @@ _EDGE = re.compile(r"^[\s*#\-.>+:|/]+|[\s*#:\-=.@|/]+$")
 _LEAD = re.compile(
     r"\s*[*\-]?\s*(?:(\d{1,3}(?:[.,]\d{1,3})?)\s?(?:x|\*|pcs|pc|stk|@|份|个|個|点|개|-|\))?\.?\s+|x\s?(\d{1,3})\s+|(\d{1,3})\s?x\s*)(?=\S)"
 )
+_RATE_COLUMN = re.compile(r"\s{2,}\(?%?\d{1,2}(?:[.,]\d{1,2})?\s?%?\)?\s*\*?\s*$")
 _TIMES = re.compile(
     r"(?<![\d.,])(\d+(?:[.,]\d+)?)\s?([^\W\d_]{1,5}\.?)?\s?[x*@]\s{0,12}(?:[^\W\d_$€¥￥]{0,4}[$€¥￥£]?\s?)(\d[\d.,]*)"
 )
@@ -85,7 +155,7 @@ def take_apart(row: Row, page: Page) -> Parts:
     # a currency's letters at the end of the name belong to the amount
     name = text[first:cut]
     if "   " in name:
-        name = _without_heads(name, first, row, page)
+        name = _RATE_COLUMN.sub("", _without_heads(name, first, row, page))
     name = _trim(name, folded[first:cut])
     parts.code, name = _code(name)
     if not _says(name):

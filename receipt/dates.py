@@ -25,11 +25,13 @@ _NAME_DAY = re.compile(
     r"(?<![^\W\d_])([^\W\d_]{3,12})[ .,'/-]{0,2}(\d{1,2})(?:st|nd|rd|th)?[ ,.'/-]{1,3}(\d{4}|\d{2})(?![\d.:])"
 )
 _YEAR_NAME = re.compile(r"(?<!\d)(\d{4})[ ./-]?([^\W\d_]{3,12})[ ./-]?(\d{1,2})(?!\d)")
-_COMPACT = re.compile(r"(?<!\d)(20[0-4]\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?!\d)")
+_COMPACT = re.compile(r"(?<!\d)(20[0-4]\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?!\d|-\d)")
 _TIME = re.compile(
     r"(?<![\d.,:/])([01]?\d|2[0-4]) ?([:：h点時时시.]) ?([0-5]\d)(?: ?[:：.m分분] ?([0-5]\d))?(?![\d])(?:[.,]\d{1,3})?\s?(?:([ap])\s?\.?m\b\.?|([ap])(?![^\W\d_]))?"
 )
-_MAYBE_TIME = re.compile(r"\d ?(?:[：h点時时시] ?\d|\. ?\d\d ?(?:[ap]|uhr|h))|(?:time|uhr|hora|ora|heure|zeit|saat)[a-z]*[ .:]{1,4}\d")
+_MAYBE_TIME = re.compile(
+    r"\d ?(?:[：h点時时시] ?\d|\. ?\d\d ?(?:[ap]|uhr|h))|(?:time|uhr|hora|ora|heure|zeit|saat)[a-z]*[ .:]{1,4}\d"
+)
 _HALF_DAY = re.compile(r"(上午|下午|午前|午後|오전|오후|晚上|凌晨|中午)\s?$")
 _AFTER_NOON: Final = frozenset(("下午", "午後", "오후", "晚上"))
 _FIRST_YEAR, _LAST_YEAR = 1990, 2049

@@ -29,6 +29,10 @@ _SUMS: Final = (
 )
 
 
+_MAX_ENTRIES: Final = 200
+_MAX_MISSING: Final = 24
+
+
 @dataclass(slots=True)
 class Entry:
     """A labelled amount."""
@@ -145,6 +149,9 @@ class Ledger:
         self.page = page
         self.roles: list[str] = ["" if is_head(row, page) else role_of(row, page) for row in page.rows]
         here = {place: place for place, row in enumerate(page.rows) if self.roles[place] and row.amounts}
+        if len(here) > _MAX_ENTRIES:  # no receipt: keep its ends, so that all that follows stays quick
+            places = sorted(here)
+            here = {place: place for place in places[: _MAX_ENTRIES // 2] + places[-_MAX_ENTRIES // 2 :]}
         self.entries: list[Entry] = self._entries(here)
         self._realign(here)
         largest = max(
@@ -184,6 +191,7 @@ class Ledger:
         ]
         free = [place for place, row in enumerate(rows) if not roles[place] and _lone(row)]
         free += [place for place, role in enumerate(roles) if role == "count" and self._money_count(rows[place])]
+        missing, free = missing[:_MAX_MISSING], free[:_MAX_MISSING]
         taken: set[int] = set()
         for place in missing:
             # a stack of labels, then as many amounts

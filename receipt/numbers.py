@@ -137,8 +137,7 @@ def _dress(folded: str, length: int, start: int, end: int, raw: str) -> Num:
                     else:
                         num.negative = True
             if (
-                (not num.symbol
-                and ((before.isalpha() and before not in "x@") or before in "#/:_\\"))
+                (not num.symbol and ((before.isalpha() and before not in "x@") or before in "#/:_\\"))
                 or before == "."
                 or (before == "*" and start > 1 and folded[start - 2] == "*")
             ):

@@ -16,10 +16,32 @@ from receipt.numbers import SCALE, Num, decimal_sign, measure, scan
 from receipt.parts import Parts
 from receipt.words import ENGLISH, LANGUAGES, PAYS, Match, fold, places, vocabulary, wide, widen, words_of
 
-NO_MINOR: Final = frozenset(["BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"])
+NO_MINOR: Final = frozenset(
+    [
+        "BIF",
+        "CLP",
+        "DJF",
+        "GNF",
+        "ISK",
+        "JPY",
+        "KMF",
+        "KRW",
+        "PYG",
+        "RWF",
+        "UGX",
+        "UYI",
+        "VND",
+        "VUV",
+        "XAF",
+        "XOF",
+        "XPF",
+    ]
+)
 THREE_MINOR: Final = frozenset(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"])
 # Printed without decimals, though the currency has them
 _SPARSE: Final = frozenset(["IDR", "TWD", "HUF", "COP", "CLP"])
+
+MAX_ROWS: Final = 4000  # of one receipt: thirteen metres of paper. What comes behind is not read.
 
 _SPREAD = re.compile(r"\S \S \S \S(?: |$)")
 _LETTER_SPACED = re.compile(r"(?:(?<=\s)|^)(?:\S ){3,}\S(?=\s|$)")
@@ -54,7 +76,9 @@ class Row:
     def at(self, index: int, line: object) -> Row:
         """A copy for a line of a job: what pages change is its own."""
         nums = [Num(n.start, n.end, n.raw, 0, 0, n.negative, n.symbol, n.percent, n.unit, n.glued) for n in self.nums]
-        row = Row(index, self.text, self.folded, line, self.matches, 0, nums, self.dates, self.times, self.words, self.letters)
+        row = Row(
+            index, self.text, self.folded, line, self.matches, 0, nums, self.dates, self.times, self.words, self.letters
+        )
         row.rule = self.rule
         return row
 
@@ -99,6 +123,8 @@ class Page:
             text = line.text
             if not text or text.isspace():
                 continue
+            if len(self.rows) >= MAX_ROWS:
+                break
             row = _analyse(text)
             self.rows.append(row.at(index, line))
         self.countries: dict[str, float] = {}
@@ -263,6 +289,8 @@ def _analyse(text: str) -> Row:
         if digits > 2:
             row.dates = find_dates(folded, row.words) if digits > 3 else []
             row.times = find_times(folded)
-            spans = [(hit.start, hit.end) for hit in row.dates] + [(hit.start, hit.end) for hit in row.times if hit.clear]
+            spans = [(hit.start, hit.end) for hit in row.dates] + [
+                (hit.start, hit.end) for hit in row.times if hit.clear
+            ]
         row.nums = scan(folded, spans)
     return row

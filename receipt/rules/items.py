@@ -67,11 +67,12 @@ def _until_the_sum(drafts: list[Draft], ledger: Ledger) -> list[Draft]:
     sums = {entry.value for entry in ledger.of("total", "subtotal")}
     kept: list[Draft] = []
     running = group = lines = 0
+    rest = sum(draft.amount or 0 for draft in drafts)
     for draft in drafts:
         amount = draft.amount or 0
+        rest -= amount
         if kept and amount > 0:
             if amount == running and (len(kept) >= 2 or (amount in sums and 2 * amount not in sums)):
-                rest = sum(other.amount or 0 for other in drafts[drafts.index(draft) + 1 :])
                 if running in sums or not rest or running + rest not in sums:
                     return kept
                 group = lines = 0

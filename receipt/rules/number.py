@@ -6,7 +6,7 @@ import re
 
 from receipt import words as w
 from receipt.model import Finding
-from receipt.page import Page
+from receipt.page import Page, Row
 
 _VALUE = re.compile(r"[\s:.#;=\-]{0,4}(?:n[or]?[.:o]?\s{0,2}|#\s?|:\s?)?([a-z]{0,6}[\w]{0,12}(?:[-/._ ]?[\w]+){0,5})")
 _BAD = w.NOT_NUMBER | w.FISCAL | w.PHONE | w.FAX | w.MEMBER
@@ -38,14 +38,12 @@ def read(page: Page) -> Finding | None:
                 and start != after[0]
             ):
                 continue
-            value = _token(row.text, tail_start, [(hit.start, hit.end) for hit in row.dates + row.times])
+            value = _token(row.text, tail_start, _taken(row))
             line, near = row.index, 1.0
             if value is None and place + 1 < len(page.rows) and not row.text[tail_start:].strip(" :.#"):
                 following = page.rows[place + 1]
                 if not following.mask & (w.NUMBER | w.TOTAL) and len(following.text.split()) <= 3:
-                    value = _token(
-                        following.text, 0, [(hit.start, hit.end) for hit in following.dates + following.times]
-                    )
+                    value = _token(following.text, 0, _taken(following))
                     line, near = following.index, 0.6
             if value is None:
                 continue
@@ -63,6 +61,12 @@ def read(page: Page) -> Finding | None:
                     Finding(value, line, 0.95 if score > 2.1 else 0.85 if score > 1.4 else 0.6, f"label {phrase}"),
                 )
     return best[1] if best else None
+
+
+def _taken(row: Row) -> list[tuple[int, int]]:
+    """Where dates and times stand; eight digits may be a number as well."""
+    spans = [(hit.start, hit.end) for hit in row.dates if not hit.text.isdigit()]
+    return spans + [(hit.start, hit.end) for hit in row.times]
 
 
 _TOKEN = re.compile(r"[\s:.#;=№-]{0,6}([^\s:,;]{1,40}(?: ?[-/] ?[^\s:,;]{1,20}){0,3})")

@@ -37,7 +37,7 @@ def read(ledger: Ledger, total: int | None, subtotal: int | None) -> Choice | No
     if best is not None and subtotal is not None and total is not None and len(entries) > 1:
         together = sum(entry.value for entry in entries if entry.value != subtotal)
         if close(subtotal + together, total) and not close(subtotal + best[1].value, total):
-            return Choice(together, best[1].line, 0.93, "several added")
+            return Choice(together, best[1].line, 0.85, "several added")
     return best[1] if best else _between(ledger, total, subtotal)
 
 

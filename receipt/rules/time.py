@@ -9,6 +9,7 @@ from receipt.page import Page
 
 def read(page: Page, date_line: int | None) -> Finding | None:
     best: tuple[float, Finding] | None = None
+    several = len({hit.text[:5] for row in page.rows for hit in row.times if hit.clear}) > 1
     date_place = next((place for place, row in enumerate(page.rows) if row.index == date_line), None)
     for place, row in enumerate(page.rows):
         clear = [hit for hit in row.times if hit.clear]
@@ -34,6 +35,10 @@ def read(page: Page, date_line: int | None) -> Finding | None:
                 score -= 2
             score -= number * 0.6 + place * 0.003
             confidence = 0.96 if score >= 3 else 0.9 if score > 1.5 else 0.7
+            if several:
+                confidence = min(confidence, 0.75)
+            elif "pm" in row.folded.replace(" ", ""):
+                confidence = min(confidence, 0.89)  # tills print 19:05 PM, and 07:05 PM for the morning
             if score < 0:
                 continue
             if best is None or score > best[0]:
