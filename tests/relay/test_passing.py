@@ -148,6 +148,25 @@ def test_a_half_closed_pos_still_gets_its_answer(box: Box, printer: SimulatedPri
     assert printer.printed(len(RECEIPT) + 6) == RECEIPT + b"\x1dr\x01\x10\x04\x01"
 
 
+def test_a_pos_that_asks_in_the_middle_and_hangs_up_loses_nothing(
+    make_box: Callable[..., Box], printer: SimulatedPrinter
+) -> None:
+    """Its questions are answered from memory while its bytes wait for another POS's job to end."""
+    box = make_box(pos={"left": {}, "right": {}})
+    left, right = box.pos("left"), box.pos("right")
+    left.send(b"\x10\x04\x01")
+    left.read(1)
+    left.send(b"\x1dv0\x00\x48\x00\x01\x00begun")  # inside a picture: nothing may overtake here
+    printer.printed(16)
+    right.send(RECEIPT + b"\x10\x04\x01\x10\x04\x02" + RECEIPT)
+    assert right.sock
+    right.sock.shutdown(socket.SHUT_WR)
+    assert len(right.read(2)) == 2
+    left.send(bytes(67) + b"\n\x1dV\x00")
+    printer.wait(lambda: printer.cuts == 3)
+    until(lambda: [raw for job, raw in box.jobs(3) if job["pos"] == "right"] in ([RECEIPT] * 2,))
+
+
 @pytest.mark.covers("F52")
 def test_a_pos_that_breaks_off_leaves_a_partial_job(box: Box, printer: SimulatedPrinter) -> None:
     pos = box.pos()
