@@ -1,31 +1,29 @@
 """From commands to paper: the lines of a job, as they come out of the printer. Pure.
 
-`lay_out` walks the marks of a job once. It keeps what a printer keeps (size, code page, tabs, margins, page mode,
-stored pictures) and gives a `Line` for every row that is printed. Sources: the ESC/POS and Star references, as named in
-`receipt.commands` and `receipt.star`.
+`lay_out` walks the marks of a job once, in parts, and carries out each command: here what moves, looks and selects, in
+`imaging` what prints pictures and codes; `rows` keeps the line buffer and makes the lines. Sources: the ESC/POS and
+Star references, as named in `receipt.commands` and `receipt.star`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
 
-from receipt import symbols
 from receipt.codepages import ESCPOS_PAGES, NATIONAL, STAR_PAGES, VENDOR_ENCODINGS
 from receipt.commands import TEXT, UNKNOWN, Command, Effect
-from receipt.encoding import Encoding, cells, is_wide, slices
-from receipt.paper import CELL, PLAIN, Bitmap, Code, Line, Paper, Profile, Span, Style
+from receipt.encoding import slices
+from receipt.imaging import Imaging
+from receipt.paper import CELL, Paper, Profile, Span, Style
+from receipt.rows import MOST_DOTS, MOST_SPANS
 from receipt.tokens import ALL_COMMANDS, LIKE_STAR, Dialect, Mark, Scanner, detect
 
-_LINE = 30  # dots from a line to the next: ESC 2
 _DEFAULT = Profile()
 MOST_LINES = 50_000  # some 180 m of paper: a job that prints more is not a receipt
-_MOST_DOTS = 4096 * CELL  # the widest line, where the paper's width is not known
 _MOST_JUDGED = 262_144  # bytes of a job whose dialect is judged as a whole; a longer one's commands tell
-_MOST_SPANS = 500  # in a line: a printer's line buffer is full long before
 _new = tuple.__new__
 _Handler = Callable[["_Printer", int, int], None]
+_ALIGNS = frozenset((0, 1, 2, 48, 49, 50))
 
 
 def lay_out(raw: bytes, profile: Profile | None = None) -> Paper:
@@ -33,7 +31,10 @@ def lay_out(raw: bytes, profile: Profile | None = None) -> Paper:
 
     Never raises, whatever the bytes; time and memory are linear in them. Nothing beyond `MOST_LINES` rows is laid out.
     """
-    printer = _Printer(raw, profile or _DEFAULT)
+    profile = profile or _DEFAULT
+    if profile.dialect is Dialect.AUTO and len(raw) < _MOST_JUDGED and any(sign in raw for sign in LIKE_STAR):
+        profile = replace(profile, dialect=detect(raw))
+    printer = _Printer(raw, profile)
     dialect, torn = printer.run()
     lines = tuple(printer.lines)
     text = any(line.text for line in lines)
@@ -49,46 +50,8 @@ def lay_out(raw: bytes, profile: Profile | None = None) -> Paper:
     )
 
 
-class _Printer:
-    def __init__(self, raw: bytes, profile: Profile) -> None:
-        if profile.dialect is Dialect.AUTO and len(raw) < _MOST_JUDGED and any(sign in raw for sign in LIKE_STAR):
-            profile = replace(profile, dialect=detect(raw))
-        self.raw, self.profile = raw, profile
-        self.encoding = Encoding(raw, profile)
-        self.lines: list[Line] = []
-        self.unknown = self.pulses = 0
-        self.self_test = False
-        self.cr_feeds = b"\n" not in raw and b"\r" in raw
-        self.images: dict[str, Bitmap] = {}
-        self.rows: list[bytes] = []
-        self.rows_start = self.rows_end = 0
-        told = profile.dots or (profile.columns or 0) * CELL
-        self.told_width, self.dots = told > 0, told or _MOST_DOTS
-        self.page: list[tuple[int, int, int, Span]] | None = None
-        self.reset()
-
-    def reset(self) -> None:
-        """ESC @: as at power-on. What was stored stays."""
-        self.spans: list[Span] = []
-        self.pictures: list[Bitmap] = []
-        self.x = 0
-        self.line_start = 0
-        self.style = PLAIN
-        self.cell = CELL
-        self.align = 0
-        self.left = 0
-        self.area = 0
-        self.tabs: tuple[int, ...] = ()
-        self.spacing = _LINE
-        self.char_space = 0
-        self.national: dict[int, str] | None = None
-        self.printing = True
-        self.caption = False
-        self.symbols: dict[str, str] = {}
-        self.vendor_symbol = 2
-        self.encoding.reset()
-        self.page = None
-        self.page_y, self.page_direction, self.page_origin = 0, 0, (0, 0)
+class _Printer(Imaging):
+    """A printer that carries out commands: each method one of them, bytes `start` to `end` of the job."""
 
     def _initialise(self, start: int) -> None:
         if self.spans or self.pictures or self.rows:
@@ -128,7 +91,7 @@ class _Printer:
                 self.x += dots
                 if self.x > self.dots:
                     self._wrap(end)
-                elif len(self.spans) > _MOST_SPANS:
+                elif len(self.spans) > MOST_SPANS:
                     self._line(end)
                 continue
             handler = _HANDLERS.get(command)
@@ -138,71 +101,6 @@ class _Printer:
                 self.unknown += 1
             elif Effect.CUTS in command.effect:
                 self._cut(start, end)
-
-    # ---- lines
-
-    def _line(self, end: int, feed: int = 0) -> None:
-        """Print the line buffer."""
-        spans, start = self.spans, self.line_start
-        if self.rows:
-            self._finish_rows()
-        if self.page is not None:
-            self._page_line()
-            return
-        if self.pictures:
-            for picture in self.pictures:
-                self.lines.append(Line("", start, end, "image", self.align, image=picture, left=self.left))
-            self.pictures = []
-            if not spans:
-                self._fresh(end)
-                return
-        if not spans:
-            text = ""
-        elif len(spans) == 1 and spans[0][0] == 0:
-            text = spans[0][1].rstrip()
-        else:
-            text = _compose(spans)
-        if not text.isascii() and ("─" in text or "│" in text):
-            text = text.translate(_RULES)
-        self.lines.append(_new(Line, (text, start, end, "text", self.align, tuple(spans), None, None, self.left, feed)))
-        self._fresh(end)
-
-    def _fresh(self, end: int) -> None:
-        self.spans = []
-        self.x = 0
-        self.line_start = end
-
-    def _wrap(self, end: int) -> None:
-        """The last run of text is wider than the paper: what does not fit goes on in the next line."""
-        if self.page is not None:
-            return
-        x, text, style, dots = self.spans.pop()
-        narrow = max(dots // max(cells(text), 1), 1)
-        begun, used, x0 = 0, 0, x
-        for at, character in enumerate(text):
-            wide = narrow * 2 if is_wide(character) else narrow
-            if x + used + wide > self.dots and (used or x):
-                if used:
-                    self.spans.append(Span(x0, text[begun:at], style, used))
-                self._line(end)
-                begun, used, x, x0 = at, 0, 0, 0
-            used += wide
-        if begun < len(text):
-            self.spans.append(Span(x0, text[begun:], style, used))
-        self.x = x + used
-
-    def columns(self) -> int:
-        """Characters across: what the profile or GS W says, else the usual width that holds every line."""
-        if self.told_width:
-            return self.dots // CELL
-        longest = 0
-        for line in self.lines:
-            for span in line.spans[-1:]:
-                longest = max(longest, span.x + len(span.text.rstrip()) * span.style.cell)
-            if line.image is not None:
-                longest = max(longest, line.image.width)
-        longest = -(-longest // CELL)
-        return next((usual for usual in (32, 42, 48) if longest <= usual), 48)
 
     def _line_feed(self, start: int, end: int) -> None:
         if self.printing:
@@ -237,29 +135,6 @@ class _Printer:
             last = self.lines[-1]
             self.lines[-1] = last._replace(feed=last.feed + count)
 
-    def _cut(self, start: int, end: int) -> None:
-        if self.spans or self.pictures or self.rows:
-            self._line(start)
-        self.lines.append(Line("", start, end, "cut"))
-
-    def _turn_upside_down(self) -> None:
-        """Rows printed upside down are read from the last to the first: the paper is turned."""
-        at, lines = 0, self.lines
-        while at < len(lines):
-            begin = at
-            while at < len(lines) and any(span.style.upside_down for span in lines[at].spans):
-                at += 1
-                while at < len(lines) and not lines[at].spans and lines[at].kind == "text":
-                    at += 1  # blank rows between them
-            if at - begin > 1:
-                block = lines[begin:at]
-                while block and not block[-1].text:
-                    block.pop()
-                lines[begin : begin + len(block)] = block[::-1]
-            at = max(at, begin + 1)
-
-    # ---- places
-
     def _tab(self, start: int, end: int) -> None:
         cell = self.cell
         if self.tabs:
@@ -291,13 +166,7 @@ class _Printer:
         if self.profile.columns is None and self.profile.dots is None:
             told = int.from_bytes(self.raw[start + 2 : end], "little")
             self.told_width = told >= 10 * CELL
-            self.dots = told if self.told_width else _MOST_DOTS
-
-    # ---- looks
-
-    def _argument(self, start: int, end: int) -> int:
-        """The last byte of a command; 0 where it was cut short."""
-        return self.raw[end - 1] if end <= len(self.raw) else 0
+            self.dots = told if self.told_width else MOST_DOTS
 
     def _restyle(self, **changes: int | bool) -> None:
         self.style = self.style._replace(**changes)  # type: ignore[arg-type]
@@ -357,8 +226,6 @@ class _Printer:
     def _character_space(self, start: int, end: int) -> None:
         self.char_space = self._argument(start, end) & 31
 
-    # ---- characters
-
     def _code_page(self, start: int, end: int) -> None:
         number = self._argument(start, end)
         page = self.profile.code_pages.get(number)
@@ -408,164 +275,6 @@ class _Printer:
         self.self_test = True
         self._initialise(start)
 
-    # ---- codes and pictures
-
-    def _picture(self, bitmap: Bitmap, start: int, end: int) -> None:
-        if self.rows:
-            self._finish_rows()
-        if self.spans and self.page is None:
-            self._line(start)
-        self.lines.append(Line("", start, end, "image", self.align, image=bitmap, left=self.left))
-
-    def _code(self, code: Code, start: int, end: int) -> None:
-        if self.spans and self.page is None:
-            self._line(start)
-        self.lines.append(Line("", start, end, "code", self.align, code=code, left=self.left))
-
-    def _barcode(self, start: int, end: int) -> None:
-        self._code(symbols.barcode(self.raw[start:end], self.caption), start, end)
-
-    def _barcode_text(self, start: int, end: int) -> None:
-        self.caption = self._argument(start, end) & 3 > 0
-
-    def _symbol_store(self, start: int, end: int) -> None:
-        kind, value = symbols.symbol_data(self.raw[start:end])
-        self.symbols[kind] = value
-
-    def _symbol_print(self, start: int, end: int) -> None:
-        kind = symbols.symbol_kind(self.raw[start:end])
-        if kind in self.symbols:
-            self._code(Code(kind, self.symbols[kind]), start, end)
-
-    def _star_barcode(self, start: int, end: int) -> None:
-        self._code(symbols.star_barcode(self.raw[start:end]), start, end)
-
-    def _star_symbol_store(self, start: int, end: int) -> None:
-        kind, value = symbols.star_symbol_data(self.raw[start:end])
-        self.symbols[kind] = value
-
-    def _star_symbol_print(self, start: int, end: int) -> None:
-        kind = "qr" if self.raw[start + 2 : start + 3] == b"y" else "pdf417"
-        if kind in self.symbols:
-            self._code(Code(kind, self.symbols[kind]), start, end)
-
-    def _vendor_symbol(self, start: int, end: int) -> None:
-        self._code(symbols.vendor_symbol(self.raw[start:end], self.vendor_symbol), start, end)
-
-    def _vendor_symbol_kind(self, start: int, end: int) -> None:
-        self.vendor_symbol = self._argument(start, end)
-
-    def _raster(self, start: int, end: int) -> None:
-        """GS v 0 m xL xH yL yH d1..dk."""
-        head = self.raw[start : start + 8]
-        if len(head) < 8:
-            return
-        mode, across = head[3] & 3, int.from_bytes(head[4:6], "little")
-        data = self.raw[start + 8 : end]
-        down = min(int.from_bytes(head[6:8], "little"), len(data) // max(across, 1))
-        if across and down:
-            self._picture(Bitmap(across * 8, down, data, False, 2 if mode & 1 else 1, 2 if mode & 2 else 1), start, end)
-
-    def _column_image(self, start: int, end: int) -> None:
-        """ESC * m nL nH d1..dk: part of the line, at the place it has come to."""
-        head = self.raw[start : start + 5]
-        if len(head) < 5:
-            return
-        rows, across = 1 if head[2] < 32 else 3, head[3] + 256 * head[4]
-        data = self.raw[start + 5 : end]
-        across = min(across, len(data) // rows)
-        if across:
-            scale = 1 if head[2] & 1 else 2
-            self.pictures.append(Bitmap(across, rows * 8, data, True, scale, 3 if rows == 1 else 1, self.x))
-            self.x += across * scale
-
-    def _star_image(self, start: int, end: int) -> None:
-        """ESC K, ESC L: 8 dots high; ESC X: 24."""
-        rows = 3 if self.raw[start + 1 : start + 2] == b"X" else 1
-        data = self.raw[start + 4 : end]
-        if len(data) >= rows:
-            scale = 2 if self.raw[start + 1 : start + 2] == b"K" else 1
-            self.pictures.append(Bitmap(len(data) // rows, rows * 8, data, True, scale, 1 if rows == 3 else 3, self.x))
-
-    def _star_image_fine(self, start: int, end: int) -> None:
-        """ESC k n1 0 d1..dk: n1 bytes across, 24 rows."""
-        across, data = self.raw[start + 2 : start + 3], self.raw[start + 4 : end]
-        if across and across[0]:
-            self.pictures.append(Bitmap(across[0] * 8, len(data) // across[0], data))
-
-    def _star_picture(self, start: int, end: int) -> None:
-        """ESC GS S m xL xH yL yH n d1..dk."""
-        head = self.raw[start : start + 9]
-        across = int.from_bytes(head[4:6], "little")
-        data = self.raw[start + 9 : end]
-        if across and data:
-            self._picture(Bitmap(across * 8, len(data) // across, data), start, end)
-
-    def _star_raster_row(self, start: int, end: int) -> None:
-        """b n1 n2 d1..dk: the rows of a picture come one by one."""
-        row = self.raw[start + 3 : end]
-        if self.rows and (self.rows_end != start or len(self.rows[0]) != len(row)):
-            self._finish_rows()
-        if row:
-            if not self.rows:
-                self.rows_start = start
-            self.rows.append(row)
-            self.rows_end = end
-
-    def _finish_rows(self) -> None:
-        """The rows of dots that came one by one are a picture."""
-        rows, self.rows = self.rows, []
-        if rows:
-            self._picture(Bitmap(len(rows[0]) * 8, len(rows), b"".join(rows)), self.rows_start, self.rows_end)
-
-    def _star_skip(self, start: int, end: int) -> None:
-        self._finish_rows()
-
-    def _stored_graphic(self, start: int, end: int) -> None:
-        """GS ( L, GS 8 L fn 112 (raster to the buffer), 83 (to a key): m fn a [kc1 kc2 b] bx by c xL xH yL yH d."""
-        raw = self.raw[start:end]
-        at = 7 if raw[1:2] == b"8" else 5
-        stored = raw[at + 1 : at + 2] in (b"S", b"C")
-        head = at + (5 if stored else 2)
-        if len(raw) < head + 8:
-            return
-        key = raw[at + 3 : at + 5].decode("latin-1") if stored else ""
-        width = int.from_bytes(raw[head + (2 if stored else 4) : head + (4 if stored else 6)], "little")
-        data_at = head + (7 if stored else 8)
-        data = raw[data_at:]
-        across = -(-width // 8)
-        if across and data:
-            scale = (1, 1) if stored else (min(raw[head + 1], 2) or 1, min(raw[head + 2], 2) or 1)
-            self.images[key] = Bitmap(width, len(data) // across, data, False, *scale)
-
-    def _print_graphic(self, start: int, end: int) -> None:
-        """fn 50: what fn 112 stored; fn 69 and 85: what is kept under a key kc1 kc2."""
-        raw = self.raw[start:end]
-        at = 7 if raw[1:2] == b"8" else 5
-        key = raw[at + 2 : at + 4].decode("latin-1") if raw[at + 1 : at + 2] in (b"E", b"U") else ""
-        bitmap = self.images.get(key)
-        if bitmap is None and key:
-            bitmap = Bitmap(0, 0, b"", reference=f"logo {key}")
-        if bitmap is not None:
-            self._picture(bitmap, start, end)
-
-    def _define_image(self, start: int, end: int) -> None:
-        """GS * x y d1..dk: x * 8 dots across, y * 8 down, column by column."""
-        raw = self.raw[start:end]
-        if len(raw) > 4 and raw[2] and raw[3]:
-            self.images["GS *"] = Bitmap(raw[2] * 8, raw[3] * 8, raw[4:], True)
-
-    def _print_image(self, start: int, end: int) -> None:
-        if "GS *" in self.images:
-            mode = self._argument(start, end) & 3
-            self._picture(self.images["GS *"]._replace(scale_x=1 + (mode & 1), scale_y=1 + (mode >> 1)), start, end)
-
-    def _nv_image(self, start: int, end: int) -> None:
-        number = self.raw[end - 2 : end - 1]
-        self._picture(Bitmap(0, 0, b"", reference=f"logo {number[0] if number else 0}"), start, end)
-
-    # ---- page mode
-
     def _page_mode(self, start: int, end: int) -> None:
         if self.page is None:
             if self.spans:
@@ -599,17 +308,6 @@ class _Printer:
             self._page_line(0)
             self.page_y += int.from_bytes(self.raw[start + 2 : end], "little", signed=True)
 
-    def _page_line(self, down: int | None = None) -> None:
-        """Put the line buffer on the page; go down by the line spacing."""
-        assert self.page is not None
-        across, top = self.page_origin
-        for span in self.spans:
-            self.page.append((self.page_direction, top + self.page_y, across + span.x, span))
-        if down is None or self.spans:
-            self.x = 0
-        self.page_y += self.spacing if down is None else down
-        self.spans, self.pictures = [], []
-
     def _form_feed(self, start: int, end: int) -> None:
         if self.page is not None:
             self._page_line(0)
@@ -627,62 +325,6 @@ class _Printer:
         if self.page is not None:
             self.page.clear()
             self.spans = []
-
-    def _print_page(self, end: int) -> None:
-        """Rows from what was set at places: what stands at most half a line apart is one row."""
-        pieces = sorted(self.page or (), key=lambda piece: (piece[0], piece[1], piece[2]))
-        if self.page is not None:
-            self.page = []
-        row: list[Span] = []
-        place = (0, 0)
-        for direction, y, x, span in pieces:
-            if row and (direction != place[0] or y - place[1] > CELL or len(row) >= _MOST_SPANS):
-                self.lines.append(Line(_compose(row), self.line_start, end, spans=tuple(row)))
-                row = []
-            if not row:
-                place = (direction, y)
-            row.append(span._replace(x=x))
-        if row:
-            self.lines.append(Line(_compose(row), self.line_start, end, spans=tuple(row)))
-        self._fresh(end)
-
-
-# Thin frames and rules read as what typists use for them; the spans keep the characters as printed.
-_RULES = {
-    **dict.fromkeys(range(0x250C, 0x254C), "+"),
-    0x2500: "-",
-    0x2502: "|",
-    **dict.fromkeys(range(0x256D, 0x2571), "+"),
-}
-_ALIGNS = frozenset((0, 1, 2, 48, 49, 50))
-
-
-def _compose(spans: list[Span]) -> str:
-    """The text of a row whose pieces stand at places: gaps become blanks, what is printed over stays readable."""
-    spans = sorted(spans, key=lambda span: span.x) if any(b.x < a.x for a, b in pairwise(spans)) else spans
-    text: list[str] = []
-    reached, unit = 0, 9 if spans[0].style.font else CELL
-    for x, piece, style, dots in spans:
-        gap = x - reached
-        if gap > 0:
-            text.append(" " * min(max((2 * gap + unit) // (2 * unit), 1 if text else 0), 255))
-        elif gap < 0 and text and -gap >= unit:
-            piece = _over(text, piece, -gap // (style.cell or unit))
-        text.append(piece)
-        reached = max(reached, x + dots)
-    return "".join(text).rstrip()
-
-
-def _over(text: list[str], piece: str, cells: int) -> str:
-    """What of `piece` is new where its first `cells` fall on printed text: the same again (bolder) is nothing new."""
-    before = "".join(text)
-    covered = before[-cells:]
-    if covered.rstrip() == piece[: len(covered)].rstrip() or not piece.strip():
-        return piece[len(covered) :]
-    if not covered.strip():
-        text[:] = [before[: len(before) - len(covered)]]
-        return piece
-    return piece if before.endswith(" ") else " " + piece
 
 
 _P = _Printer

@@ -54,17 +54,19 @@ _ENCODINGS = (
 
 def _words(text: str) -> re.Pattern[bytes]:
     """Any of the words, in any of the encodings that paper uses; words of up to four letters stand alone."""
-    found: set[bytes] = set()
+    found: list[bytes] = []
     for word in text.split():
         for encoding in _ENCODINGS:
             for form in (word, word.upper(), word.capitalize()):
                 try:
-                    raw = re.escape(form.encode(encoding))
+                    raw: bytes = re.escape(form.encode(encoding))
                 except UnicodeEncodeError:
                     continue
                 alone = word.isascii() and len(word) < 5 and word not in ("card", "visa")
-                found.add(b"(?<![a-z])" + raw + b"(?![a-z])" if alone else raw)
-    return re.compile(b"|".join(sorted(found, key=len, reverse=True)), re.IGNORECASE)
+                found.append(b"(?<![a-z])" + raw + b"(?![a-z])" if alone else raw)
+    found = sorted(set(found))
+    found.sort(key=len, reverse=True)
+    return re.compile(b"|".join(found), re.IGNORECASE)
 
 
 _CARD_WORD = _words(
