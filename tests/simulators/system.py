@@ -6,6 +6,7 @@ is closed. Nothing here reaches into the programs: they are configured by their 
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
@@ -24,6 +25,7 @@ from typing import Any, TypeVar
 BIN = Path(sys.executable).parent
 BOX = "shop42-front"
 MERCHANT, USER, PASSWORD = "Harbour Coffee", "ann", "correct horse battery"
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 T = TypeVar("T")
 
 
@@ -48,6 +50,11 @@ def listens(port: int) -> bool:
     with socket.socket() as s:
         s.settimeout(0.2)
         return s.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _die_with_parent() -> None:
+    """A test run that is killed leaves no processes behind."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def table(values: dict[str, Any]) -> str:
@@ -146,7 +153,13 @@ class System:
         for name in names or self.names:
             log = (self.folder / f"{name}.log").open("ab")
             self.running[name] = subprocess.Popen(
-                self._command(name), stdout=log, stderr=log, env=self.env, cwd=self.folder, start_new_session=True
+                self._command(name),
+                stdout=log,
+                stderr=log,
+                env=self.env,
+                cwd=self.folder,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
             )
             log.close()
             until(lambda name=name: self._ready(name), 30, f"{name} is ready ({self.folder / name}.log)")
