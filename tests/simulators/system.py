@@ -6,7 +6,6 @@ is closed. Nothing here reaches into the programs: they are configured by their 
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import shutil
@@ -25,7 +24,7 @@ from typing import Any, TypeVar
 BIN = Path(sys.executable).parent
 BOX = "shop42-front"
 MERCHANT, USER, PASSWORD = "Harbour Coffee", "ann", "correct horse battery"
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
+DIE_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL"]  # util-linux: a test run that is killed leaves nothing behind
 T = TypeVar("T")
 
 
@@ -50,11 +49,6 @@ def listens(port: int) -> bool:
     with socket.socket() as s:
         s.settimeout(0.2)
         return s.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _die_with_parent() -> None:
-    """A test run that is killed leaves no processes behind."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def table(values: dict[str, Any]) -> str:
@@ -152,14 +146,9 @@ class System:
     def start(self, *names: str) -> System:
         for name in names or self.names:
             log = (self.folder / f"{name}.log").open("ab")
+            command = [*DIE_WITH_PARENT, *self._command(name)]
             self.running[name] = subprocess.Popen(
-                self._command(name),
-                stdout=log,
-                stderr=log,
-                env=self.env,
-                cwd=self.folder,
-                start_new_session=True,
-                preexec_fn=_die_with_parent,
+                command, stdout=log, stderr=log, env=self.env, cwd=self.folder, start_new_session=True
             )
             log.close()
             until(lambda name=name: self._ready(name), 30, f"{name} is ready ({self.folder / name}.log)")
