@@ -16,7 +16,7 @@ _NUMERIC = re.compile(
     r"(?<![\d.,])(\d{4}|\d{1,2}) ?([-/.'])? ?(\d{1,2}) ?\2 ?(\d{4}|\d{2})(?![\d]|[.,/]\d{2,}(?![\d:]))"
 )
 _SPACED = re.compile(r"(?<![\d.,/:-])(\d{4}) (\d{2}) (\d{2})(?![\d.,])")
-_CJK = re.compile(r"(令和|平成|民國|民国|中華民國)?\s?(\d{2,4}|元)\s?[年년]\s?(\d{1,2})\s?[月월]\s?(\d{1,2})\s?[日일]?")
+_CJK = re.compile(r"(令和|平成|民國|民国|中華民國)?\s?(\d{1,4}|元)\s?[年년]\s?(\d{1,2})\s?[月월]\s?(\d{1,2})\s?[日일]?")
 _ROC = re.compile(r"(?<!\d)(1\d{2})[./-](\d{1,2})[./-](\d{1,2})(?!\d)")
 _DAY_NAME = re.compile(
     r"(?<!\d)(\d{1,2})(?:st|nd|rd|th)?[ ./,'-]{0,3}(?:de |of )?([^\W\d_]{3,12})[ ./,'-]{0,3}(?:de )?(\d{4}|\d{2})(?!\d|[.,:]\d)"
@@ -97,6 +97,8 @@ def find_dates(folded: str, words: list[str]) -> list[DateHit]:
         for match in _CJK.finditer(folded):
             era, year, month, day = match.groups()
             number = 1 if year == "元" else int(year)
+            if era is None and len(year) == 1:
+                continue
             if era == "令和":
                 number += 2018
             elif era == "平成":

@@ -88,7 +88,10 @@ def table_of(page: Page) -> list[tuple[int, int, int, int]]:
         if len(row.amounts) < 2:
             continue
         for rate in _rates(row):
-            hit = _net_and_tax([abs(num.value) for num in row.amounts if num.value != rate or num.places != 2], rate)
+            values = [abs(num.value) for num in row.amounts]
+            if rate in values and not any(num.percent for num in row.nums):
+                values.remove(rate)
+            hit = _net_and_tax(values, rate)
             if hit is None:
                 continue
             net, tax = hit
