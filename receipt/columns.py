@@ -1,6 +1,7 @@
 """One line of the item list taken apart: name, quantity, unit price, amount. Pure.
 
-The amount is the money on the right; numbers before it that multiply to it are quantity and unit price. A number that nothing
+The amount is the money on the right; numbers before it that multiply to it are quantity and unit price. A number
+that nothing
 proves (one alone before the amount, or one before the name) is a guess that the whole list confirms or not.
 """
 
@@ -206,9 +207,9 @@ def pair_for(row: Row, amount: int) -> tuple[int, int] | None:
     for place, one in enumerate(nums):
         for other in nums[place + 1 :]:
             if abs(one.value * other.value // SCALE - amount) <= max(150, amount // 300):
-                if other.places == 2 or one.unit or not one.places or (one.places == 3 and other.places != 3):
-                    if not (one.places == 2 and other.places == 0):
-                        return one.value, other.value
+                counts = other.places == 2 or one.unit or not one.places or (one.places == 3 and other.places != 3)
+                if counts and not (one.places == 2 and other.places == 0):
+                    return one.value, other.value
                 return other.value, one.value
     return None
 

@@ -1,6 +1,7 @@
 """Dates and times as receipts print them, in every order. Pure.
 
-A date of digits alone is kept as the readings it allows (day first, month first, year first); the rule decides by evidence.
+A date of digits alone is kept as the readings it allows (day first, month first, year first); the rule decides by
+evidence.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ _SPACED = re.compile(r"(?<![\d.,/:-])(\d{4}) (\d{2}) (\d{2})(?![\d.,])")
 _CJK = re.compile(r"(令和|平成|民國|民国|中華民國)?\s?(\d{1,4}|元)\s?[年년]\s?(\d{1,2})\s?[月월]\s?(\d{1,2})\s?[日일]?")
 _ROC = re.compile(r"(?<!\d)(1\d{2})[./-](\d{1,2})[./-](\d{1,2})(?!\d)")
 _DAY_NAME = re.compile(
-    r"(?<!\d)(\d{1,2})(?:st|nd|rd|th)?[ ./,'-]{0,3}(?:de |of )?([^\W\d_]{3,12})[ ./,'-]{0,3}(?:de )?(\d{4}|\d{2})(?!\d|[.,:]\d)"
+    r"(?<!\d)(\d{1,2})(?:st|nd|rd|th)?[ ./,'-]{0,3}(?:de |of )?([^\W\d_]{3,12})"
+    r"[ ./,'-]{0,3}(?:de )?(\d{4}|\d{2})(?!\d|[.,:]\d)"
 )
 _NAME_DAY = re.compile(
     r"(?<![^\W\d_])([^\W\d_]{3,12})[ .,'/-]{0,2}(\d{1,2})(?:st|nd|rd|th)?[ ,.'/-]{1,3}(\d{4}|\d{2})(?![\d.:])"
@@ -27,7 +29,8 @@ _NAME_DAY = re.compile(
 _YEAR_NAME = re.compile(r"(?<!\d)(\d{4})[ ./-]?([^\W\d_]{3,12})[ ./-]?(\d{1,2})(?!\d)")
 _COMPACT = re.compile(r"(?<!\d)(20[0-4]\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?!\d|-\d)")
 _TIME = re.compile(
-    r"(?<![\d.,:/])([01]?\d|2[0-4]) ?([:：h点時时시.]) ?([0-5]\d)(?: ?[:：.m分분] ?([0-5]\d))?(?![\d])(?:[.,]\d{1,3})?\s?(?:([ap])\s?\.?m\b\.?|([ap])(?![^\W\d_]))?"
+    r"(?<![\d.,:/])([01]?\d|2[0-4]) ?([:：h点時时시.]) ?([0-5]\d)(?: ?[:：.m分분] ?([0-5]\d))?"
+    r"(?![\d])(?:[.,]\d{1,3})?\s?(?:([ap])\s?\.?m\b\.?|([ap])(?![^\W\d_]))?"
 )
 _MAYBE_TIME = re.compile(
     r"\d ?(?:[：h点時时시] ?\d|\. ?\d\d ?(?:[ap]|uhr|h))|(?:time|uhr|hora|ora|heure|zeit|saat)[a-z]*[ .:]{1,4}\d"

@@ -1,6 +1,7 @@
 """What the lines of a job mean: its receipts, field by field. Pure.
 
-Lines become a Page (page.py), a Page a Ledger of labelled amounts (ledger.py), and each rule of `rules/` reads one field of them.
+Lines become a Page (page.py), a Page a Ledger of labelled amounts (ledger.py), and each rule of `rules/` reads one
+field of them.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+from receipt.drafts import Draft, quantity_of
 from receipt.ledger import Ledger
 from receipt.model import Finding, Item, Kind, Receipt
 from receipt.page import LineLike, Page
@@ -69,8 +71,10 @@ def extract(
 ) -> tuple[Receipt, ...]:
     """The receipts that stand on these lines.
 
-    Takes   a job's lines from the top; where the shop is (ISO 3166) and what money it takes (ISO 4217), if that is known.
-    Gives   one Receipt per piece of paper with text: a receipt, voucher, report, kitchen order … None when there is no text.
+    Takes   a job's lines from the top; where the shop is (ISO 3166) and what money it takes (ISO 4217), if that is
+            known.
+    Gives   one Receipt per piece of paper with text: a receipt, voucher, report, kitchen order … None when there is
+            no text.
     Raises  nothing, whatever the text. Time is linear in it.
     """
     if currency is None and country is not None:
@@ -180,10 +184,10 @@ def _read(page: Page) -> Receipt:
     )
 
 
-def _item(draft: items_rule.Draft, minor: Callable[[int], int]) -> Item:
+def _item(draft: Draft, minor: Callable[[int], int]) -> Item:
     return Item(
         name=draft.name,
-        quantity=items_rule.quantity_of(draft),
+        quantity=quantity_of(draft),
         unit_price=None if draft.unit_price is None else minor(draft.unit_price),
         amount=None if draft.amount is None else minor(draft.amount),
         discount=None if draft.discount is None else minor(draft.discount),

@@ -1,6 +1,7 @@
 """The labelled amounts of a receipt: which line is a total, a tax, a tender … Pure.
 
-A line's role comes from the concepts of its phrases together: "TOTAL" with "excluding" is a subtotal, with "qty" a count.
+A line's role comes from the concepts of its phrases together: "TOTAL" with "excluding" is a subtotal, with "qty" a
+count.
 The amount is the last one of the line; a label without one takes the lone amount of the next line.
 """
 
@@ -158,10 +159,10 @@ class Ledger:
             (entry.value for entry in self.entries if entry.role in ("total", "subtotal", "tender")), default=0
         )
         for entry in list(self.entries):  # "ROUND STEAK 14.00"
-            if entry.role == "rounding" and abs(entry.value) * 20 > largest > 0:
-                if not any(abs(entry.value - other.value) <= 600 for other in self.entries if other.role == "total"):
-                    self.entries.remove(entry)
-                    self.roles[entry.row] = ""
+            large = entry.role == "rounding" and abs(entry.value) * 20 > largest > 0
+            if large and not any(abs(entry.value - one.value) <= 600 for one in self.entries if one.role == "total"):
+                self.entries.remove(entry)
+                self.roles[entry.row] = ""
 
     def of(self, *roles: str) -> list[Entry]:
         return [entry for entry in self.entries if entry.role in roles]
@@ -214,9 +215,8 @@ class Ledger:
                     continue
                 near = abs(spare - place) == 1
                 gain = agreements(self._entries({**places, **moved}))
-                if gain > base or (gain == base and near):
-                    if best is None or gain > best[0]:
-                        best = (gain, moved, spare)
+                if (gain > base or (gain == base and near)) and (best is None or gain > best[0]):
+                    best = (gain, moved, spare)
             if best is not None:
                 base = best[0]
                 places.update(best[1])

@@ -73,7 +73,9 @@ class Num:
 
 
 def scan(folded: str, taken: Iterable[tuple[int, int]] = ()) -> list[Num]:
-    """The numbers of a folded line that do not lie in `taken` (its dates and times). Values come later, by `measure`."""
+    """The numbers of a folded line that do not lie in `taken` (its dates and times). Values come later, by
+    `measure`.
+    """
     found: list[Num] = []
     spans = list(taken)
     length = len(folded)

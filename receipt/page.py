@@ -231,16 +231,20 @@ class Page:
                 elif decimals:
                     if num.places and num.places != 3 and not (cents and num.places == 1) and not num.raw.isdigit():
                         amounts.append(num)
-                elif len(num.raw) <= 12 and num.value < 10**8 * SCALE and (num.places == 0):
-                    if not (
+                elif (
+                    len(num.raw) <= 12
+                    and num.value < 10**8 * SCALE
+                    and (num.places == 0)
+                    and not (
                         num.raw.isdigit()
                         and (
                             len(num.raw) > 7
                             or (num.raw[0] == "0" and len(num.raw) > 1)
                             or (groups and len(num.raw) < 3 and num.value)
                         )
-                    ):
-                        amounts.append(num)
+                    )
+                ):
+                    amounts.append(num)
             row.amounts = amounts
 
     def minor(self, value: int, currency: str | None) -> int:

@@ -1,10 +1,13 @@
 """The words of receipts: TOML files in `vocabulary/` become one search per script. Pure, read at first use.
 
-A phrase is compared folded: lower case, without accents, full-width letters as plain ones; between its words any two signs may
-stand or none ("SUB-TOTAL", "Sub Total", "SUBTOTAL"). The longest phrase wins. In scripts with spaces a phrase ends where a
+A phrase is compared folded: lower case, without accents, full-width letters as plain ones; between its words any two
+signs may
+stand or none ("SUB-TOTAL", "Sub Total", "SUBTOTAL"). The longest phrase wins. In scripts with spaces a phrase ends
+where a
 word ends; in Chinese, Japanese and Korean it may stand inside a longer run, but a single character stands alone.
 
-What a phrase means depends on the language ("bar" is cash in German): find() gives the phrases, meaning() their concepts in
+What a phrase means depends on the language ("bar" is cash in German): find() gives the phrases, meaning() their
+concepts in
 the languages that a receipt speaks.
 """
 
@@ -188,7 +191,9 @@ class Phrasebook:
         return name
 
     def find(self, folded: str, known: list[str] | None = None) -> list[Match]:
-        """(start, end, phrase), in order; `known` are the words of the line, where the caller has them. Linear in the line."""
+        """(start, end, phrase), in order; `known` are the words of the line, where the caller has them. Linear in
+        the line.
+        """
         found: list[Match] = []
         phrases, begun = self.phrases, self._begun
         texts = _WORD.findall(folded) if known is None else known

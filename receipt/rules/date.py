@@ -1,4 +1,6 @@
-"""date: the day of issue. A date of digits alone is read in the order that the receipt, its country or its language shows."""
+"""date: the day of issue. A date of digits alone is read in the order that the receipt, its country or its language
+shows.
+"""
 
 from __future__ import annotations
 

@@ -1,17 +1,18 @@
 """items: what was sold: name, quantity, unit price, amount, discount.
 
-A line with a name and an amount is an item. A line of numbers (2 x 4.50 9.00) belongs to the name above it, or tells the quantity
-of the item above it when it multiplies to that amount; a line of text alone begins a name. Items end where the sums begin.
+A line with a name and an amount is an item. A line of numbers (2 x 4.50 9.00) belongs to the name above it, or tells
+the quantity
+of the item above it when it multiplies to that amount; a line of text alone begins a name. Items end where the sums
+begin.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from decimal import Decimal
 from typing import Final
 
 from receipt import words as w
 from receipt.columns import is_bare, is_head, pair_for, take_apart
+from receipt.drafts import Draft, decide_quantities, until_the_sum
 from receipt.ledger import Ledger
 from receipt.model import Finding
 from receipt.numbers import SCALE
@@ -36,54 +37,13 @@ _META: Final = (
 )
 
 
-@dataclass(slots=True)
-class Draft:
-    """An item in the making; amounts and quantities in ten-thousandths."""
-
-    name: str
-    line: int
-    quantity: int | None = None
-    unit_price: int | None = None
-    amount: int | None = None
-    discount: int | None = None
-    unit: str | None = None
-    code: str | None = None
-    lead: int | None = None
-    lead_name: str = ""
-    weak: int | None = None
-
-
 def read(page: Page, ledger: Ledger) -> list[Draft]:
     """The items, in order."""
     start, end = _region(page, ledger)
     drafts = _gather(page, ledger, start, end)
-    drafts = _until_the_sum(drafts, ledger)
-    _decide_quantities(drafts, page, ledger)
+    drafts = until_the_sum(drafts, ledger)
+    decide_quantities(drafts, page, ledger)
     return drafts
-
-
-def _until_the_sum(drafts: list[Draft], ledger: Ledger) -> list[Draft]:
-    """A line that has the sum of all lines before it is a sum, whatever it is called; so is one with the sum of its group."""
-    sums = {entry.value for entry in ledger.of("total", "subtotal")}
-    kept: list[Draft] = []
-    running = group = lines = 0
-    rest = sum(draft.amount or 0 for draft in drafts)
-    for draft in drafts:
-        amount = draft.amount or 0
-        rest -= amount
-        if kept and amount > 0:
-            if amount == running and (len(kept) >= 2 or (amount in sums and 2 * amount not in sums)):
-                if running in sums or not rest or running + rest not in sums:
-                    return kept
-                group = lines = 0
-                continue
-            if amount == group and lines >= 2 and running != group:
-                group = lines = 0
-                continue
-        kept.append(draft)
-        part = amount - (draft.discount or 0)
-        running, group, lines = running + part, group + part, lines + 1
-    return kept
 
 
 def _region(page: Page, ledger: Ledger) -> tuple[int, int]:
@@ -167,9 +127,8 @@ def _gather(page: Page, ledger: Ledger, start: int, end: int) -> list[Draft]:
                 if not parts.amount and not page.decimals:
                     continue  # "ICE LESS 0": how the item above is wanted
                 draft = _draft(parts.name, row.index, parts)
-                if loose is not None and draft.quantity is None and draft.amount:
-                    if abs((loose.quantity or 0) * (loose.price or 0) // SCALE - draft.amount) <= 200:
-                        draft.quantity, draft.unit_price = loose.quantity, loose.price
+                if loose is not None and _explains(draft, loose):
+                    draft.quantity, draft.unit_price = loose.quantity, loose.price
                 loose = None
                 drafts.append(draft)
                 pending = []
@@ -191,21 +150,11 @@ def _gather(page: Page, ledger: Ledger, start: int, end: int) -> list[Draft]:
         if below and parts.amount is not None:
             drafts.append(_draft("", row.index, parts))
             continue
-        if pending and (parts.amount is not None or parts.price is not None):
-            if not (parts.amount is None and previous is not None and _explains(previous, parts)):
-                used = _name_lines(pending, headed or bool(drafts))
-                name, line, head = " ".join(text for text, _, _ in used), used[0][1], used[0][2]
-                draft = _draft(name, line, parts)
-                if draft.amount is None:
-                    quantity = parts.quantity or SCALE
-                    draft.amount = (quantity * (parts.price or 0) + SCALE // 2) // SCALE
-                draft.code = parts.code or head.code
-                draft.lead, draft.lead_name = (head.lead, head.lead_name) if len(used) == 1 else (None, "")
-                if head.quantity is not None and draft.quantity is None:
-                    draft.quantity, draft.unit_price = head.quantity, head.price
-                drafts.append(draft)
-                pending = []
-                continue
+        named = pending and (parts.amount is not None or parts.price is not None)
+        if named and not (parts.amount is None and previous is not None and _explains(previous, parts)):
+            drafts.append(_named(_name_lines(pending, headed or bool(drafts)), parts))
+            pending = []
+            continue
         loose = parts if parts.quantity and parts.price and parts.amount is None else None
         if previous is not None:
             _explain(previous, parts, row)
@@ -249,8 +198,23 @@ def _names_below(page: Page, ledger: Ledger, start: int, end: int) -> bool:
     return numeric > 0 and not awaits
 
 
+def _named(used: list[tuple[str, int, Parts]], parts: Parts) -> Draft:
+    """An item of a line of numbers and the lines above it that are its name."""
+    head = used[0][2]
+    draft = _draft(" ".join(text for text, _, _ in used), used[0][1], parts)
+    if draft.amount is None:
+        draft.amount = ((parts.quantity or SCALE) * (parts.price or 0) + SCALE // 2) // SCALE
+    draft.code = parts.code or head.code
+    draft.lead, draft.lead_name = (head.lead, head.lead_name) if len(used) == 1 else (None, "")
+    if head.quantity is not None and draft.quantity is None:
+        draft.quantity, draft.unit_price = head.quantity, head.price
+    return draft
+
+
 def _name_lines(pending: list[tuple[str, int, Parts]], inside: bool) -> list[tuple[str, int, Parts]]:
-    """Which of the lines of text above the numbers are the name: inside the list all, before it what looks like an item."""
+    """Which of the lines of text above the numbers are the name: inside the list all, before it what looks like an
+    item.
+    """
     if inside:
         return pending[-3:]
     for place in range(len(pending) - 1, max(-1, len(pending) - 4), -1):
@@ -326,86 +290,26 @@ def _explains(previous: Draft, parts: Parts) -> bool:
 
 def _explain(previous: Draft, parts: Parts, row: Row) -> None:
     """A line of numbers below a whole item: how many at which price."""
-    many = previous.quantity or previous.lead
-    if many and parts.amount and previous.amount and parts.quantity is None and many != SCALE:
-        if abs(many * previous.amount // SCALE - parts.amount) <= 150:  # "1.2 ROD 6.00", then "7.20"
-            previous.quantity, previous.unit_price, previous.amount = many, previous.amount, parts.amount
-            return
+    many, each = previous.quantity or previous.lead or 0, previous.amount or 0
+    alone = parts.amount is not None and parts.quantity is None and many not in (0, SCALE)
+    if alone and each and abs(many * each // SCALE - (parts.amount or 0)) <= 150:  # "1.2 ROD 6.00", then "7.20"
+        previous.quantity, previous.unit_price, previous.amount = many, each, parts.amount
+        return
     if previous.quantity is not None:
         return
     if _explains(previous, parts) or (parts.quantity is not None and parts.amount == previous.amount):
         previous.quantity, previous.unit_price, previous.unit = parts.quantity, parts.price, parts.unit
-    elif parts.weak is not None and parts.amount is not None and previous.amount:
-        if abs(parts.weak * parts.amount // SCALE - previous.amount) <= 200:
-            previous.quantity, previous.unit_price = parts.weak, parts.amount
+    elif (
+        parts.weak is not None
+        and parts.amount is not None
+        and previous.amount
+        and abs(parts.weak * parts.amount // SCALE - previous.amount) <= 200
+    ):
+        previous.quantity, previous.unit_price = parts.weak, parts.amount
     if previous.quantity is None and previous.amount and len(row.nums) > 1:
         pair = pair_for(row, previous.amount)
         if pair is not None:
             previous.quantity, previous.unit_price = pair
-
-
-def _decide_quantities(drafts: list[Draft], page: Page, ledger: Ledger) -> None:
-    """Take the numbers before names, or alone before amounts, as quantities where the list as a whole says they are."""
-    if not drafts:
-        return
-    headed = any(row.mask & w.COL_QTY for row in page.rows if is_head(row, page))
-    open_ones = [draft for draft in drafts if draft.quantity is None]
-    leads = [draft.lead // SCALE for draft in open_ones if draft.lead is not None]
-    weak = [draft.weak // SCALE for draft in open_ones if draft.weak is not None]
-    count = _count(page, ledger)
-    numbered = len(leads) >= 3 and leads == list(range(leads[0], leads[0] + len(leads))) and leads[0] <= 1
-    take_lead = (
-        bool(leads)
-        and not numbered
-        and max(leads) <= 100
-        and (
-            len(leads) * 10 >= len(open_ones) * 6
-            or headed
-            or sum(leads) + len(drafts) - len(leads) == count
-            or (min(leads) > 1 and max(leads) <= 24)  # printed only where it is not one
-        )
-    )
-    take_weak = (
-        bool(weak)
-        and max(weak) <= 500
-        and (
-            (len(weak) * 10 >= len(open_ones) * 6 and len(drafts) > 1)
-            or headed
-            or sum(weak) + len(drafts) - len(weak) == count
-        )
-    )
-    if take_weak and len(weak) >= 3 and weak == list(range(1, len(weak) + 1)):
-        take_weak = headed
-    for draft in open_ones:
-        if draft.lead is not None and (take_lead or numbered):
-            draft.name = draft.lead_name
-            if take_lead and not (take_weak and draft.weak is not None):
-                draft.quantity = draft.lead
-        if draft.weak is not None:
-            if take_weak and draft.quantity is None:
-                draft.quantity = draft.weak
-            elif not take_weak:
-                draft.name = f"{draft.name} {draft.weak // SCALE}"
-    for draft in drafts:
-        if draft.quantity is not None and draft.lead is not None and draft.lead == draft.quantity:
-            draft.name = draft.lead_name or draft.name
-
-
-def _count(page: Page, ledger: Ledger) -> int | None:
-    """How many articles the paper says there are."""
-    for place, row in enumerate(page.rows):
-        if row.mask & w.COUNT and ledger.roles[place] in ("", "count") and not is_head(row, page):
-            for num in row.nums:
-                if num.whole and len(num.raw) <= 3:
-                    return num.value // SCALE
-    return None
-
-
-def quantity_of(draft: Draft) -> Decimal | None:
-    if draft.quantity is None:
-        return None
-    value = Decimal(draft.quantity) / SCALE
-    return value.normalize() if value != value.to_integral_value() else value.quantize(Decimal(1))
 
 
 def finding(drafts: list[Draft], total: int | None, subtotal: int | None, tax: int | None) -> Finding:

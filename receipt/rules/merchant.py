@@ -1,7 +1,9 @@
 """merchant: who sold. The first lines that are a name: large letters, a company's ending, no address, title or number.
 
-A name that goes on in the next line ("TOOLS HARDWARE &", "… SDN", "Casa do") is put together. Where a brand stands above the
-registered name, Malaysian and Singaporean paper means the registered one (its tax invoices must show it), others the brand.
+A name that goes on in the next line ("TOOLS HARDWARE &", "… SDN", "Casa do") is put together. Where a brand stands
+above the
+registered name, Malaysian and Singaporean paper means the registered one (its tax invoices must show it), others the
+brand.
 """
 
 from __future__ import annotations

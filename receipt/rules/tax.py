@@ -1,4 +1,6 @@
-"""tax: what the total holds, or gets, of taxes: a line that says so, several of them together, or the lines of a tax table."""
+"""tax: what the total holds, or gets, of taxes: a line that says so, several of them together, or the lines of a tax
+table.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,119 @@
+"""Items in the making, and what only the list as a whole says: where it ends, which numbers are quantities. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from receipt import words as w
+from receipt.columns import is_head
+from receipt.ledger import Ledger
+from receipt.numbers import SCALE
+from receipt.page import Page
+
+
+@dataclass(slots=True)
+class Draft:
+    """An item in the making; amounts and quantities in ten-thousandths."""
+
+    name: str
+    line: int
+    quantity: int | None = None
+    unit_price: int | None = None
+    amount: int | None = None
+    discount: int | None = None
+    unit: str | None = None
+    code: str | None = None
+    lead: int | None = None
+    lead_name: str = ""
+    weak: int | None = None
+
+
+def until_the_sum(drafts: list[Draft], ledger: Ledger) -> list[Draft]:
+    """A line that has the sum of all lines before it is a sum, whatever it is called; so is one with the sum of its
+    group.
+    """
+    sums = {entry.value for entry in ledger.of("total", "subtotal")}
+    kept: list[Draft] = []
+    running = group = lines = 0
+    rest = sum(draft.amount or 0 for draft in drafts)
+    for draft in drafts:
+        amount = draft.amount or 0
+        rest -= amount
+        if kept and amount > 0:
+            if amount == running and (len(kept) >= 2 or (amount in sums and 2 * amount not in sums)):
+                if running in sums or not rest or running + rest not in sums:
+                    return kept
+                group = lines = 0
+                continue
+            if amount == group and lines >= 2 and running != group:
+                group = lines = 0
+                continue
+        kept.append(draft)
+        part = amount - (draft.discount or 0)
+        running, group, lines = running + part, group + part, lines + 1
+    return kept
+
+
+def decide_quantities(drafts: list[Draft], page: Page, ledger: Ledger) -> None:
+    """Take the numbers before names, or alone before amounts, as quantities where the list as a whole says they are."""
+    if not drafts:
+        return
+    headed = any(row.mask & w.COL_QTY for row in page.rows if is_head(row, page))
+    open_ones = [draft for draft in drafts if draft.quantity is None]
+    leads = [draft.lead // SCALE for draft in open_ones if draft.lead is not None]
+    weak = [draft.weak // SCALE for draft in open_ones if draft.weak is not None]
+    count = _count(page, ledger)
+    numbered = len(leads) >= 3 and leads == list(range(leads[0], leads[0] + len(leads))) and leads[0] <= 1
+    take_lead = (
+        bool(leads)
+        and not numbered
+        and max(leads) <= 100
+        and (
+            len(leads) * 10 >= len(open_ones) * 6
+            or headed
+            or sum(leads) + len(drafts) - len(leads) == count
+            or (min(leads) > 1 and max(leads) <= 24)  # printed only where it is not one
+        )
+    )
+    take_weak = (
+        bool(weak)
+        and max(weak) <= 500
+        and (
+            (len(weak) * 10 >= len(open_ones) * 6 and len(drafts) > 1)
+            or headed
+            or sum(weak) + len(drafts) - len(weak) == count
+        )
+    )
+    if take_weak and len(weak) >= 3 and weak == list(range(1, len(weak) + 1)):
+        take_weak = headed
+    for draft in open_ones:
+        if draft.lead is not None and (take_lead or numbered):
+            draft.name = draft.lead_name
+            if take_lead and not (take_weak and draft.weak is not None):
+                draft.quantity = draft.lead
+        if draft.weak is not None:
+            if take_weak and draft.quantity is None:
+                draft.quantity = draft.weak
+            elif not take_weak:
+                draft.name = f"{draft.name} {draft.weak // SCALE}"
+    for draft in drafts:
+        if draft.quantity is not None and draft.lead is not None and draft.lead == draft.quantity:
+            draft.name = draft.lead_name or draft.name
+
+
+def _count(page: Page, ledger: Ledger) -> int | None:
+    """How many articles the paper says there are."""
+    for place, row in enumerate(page.rows):
+        if row.mask & w.COUNT and ledger.roles[place] in ("", "count") and not is_head(row, page):
+            for num in row.nums:
+                if num.whole and len(num.raw) <= 3:
+                    return num.value // SCALE
+    return None
+
+
+def quantity_of(draft: Draft) -> Decimal | None:
+    if draft.quantity is None:
+        return None
+    value = Decimal(draft.quantity) / SCALE
+    return value.normalize() if value != value.to_integral_value() else value.quantize(Decimal(1))
