@@ -30,19 +30,29 @@ class Draft:
 
 
 def until_the_sum(drafts: list[Draft], ledger: Ledger) -> list[Draft]:
-    """A line that has the sum of all lines before it is a sum, whatever it is called; so is one with the sum of its
-    group.
+    """Without lines that are sums: one of all lines before it, whatever it is called, or one of its group.
+
+    Nor with what is more than all the paper speaks of, nor with a first or last line that alone spoils the sum.
     """
-    sums = {entry.value for entry in ledger.of("total", "subtotal")}
+    sums = {entry.value for entry in ledger.of("total", "subtotal") if entry.value > 0}
+    most = max([entry.value for entry in ledger.of("total", "subtotal", "tender")], default=0)
+    if most > 0:
+        drafts = [draft for draft in drafts if (draft.amount or 0) <= most * 2]
+    if _sum(drafts) in sums:
+        return drafts
+    if len(drafts) > 1:
+        for odd, fewer in ((drafts[0], drafts[1:]), (drafts[-1], drafts[:-1])):
+            if odd.quantity is None and _sum(fewer) in sums:
+                return fewer
     kept: list[Draft] = []
     running = group = lines = 0
     rest = sum(draft.amount or 0 for draft in drafts)
     for draft in drafts:
         amount = draft.amount or 0
         rest -= amount
-        if kept and amount > 0:
+        if kept and amount > 0 and draft.quantity is None:
             if amount == running and (len(kept) >= 2 or (amount in sums and 2 * amount not in sums)):
-                if running in sums or not rest or running + rest not in sums:
+                if running in sums or not rest:
                     return kept
                 group = lines = 0
                 continue
@@ -53,6 +63,10 @@ def until_the_sum(drafts: list[Draft], ledger: Ledger) -> list[Draft]:
         part = amount - (draft.discount or 0)
         running, group, lines = running + part, group + part, lines + 1
     return kept
+
+
+def _sum(drafts: list[Draft]) -> int:
+    return sum((draft.amount or 0) - (draft.discount or 0) for draft in drafts)
 
 
 def decide_quantities(drafts: list[Draft], page: Page, ledger: Ledger) -> None:

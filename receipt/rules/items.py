@@ -18,6 +18,7 @@ from receipt.model import Finding
 from receipt.numbers import SCALE
 from receipt.page import Page, Row
 from receipt.parts import Parts
+from receipt.rules.tax import table_of
 
 _ENDS: Final = frozenset(("total", "subtotal", "tax", "tender", "change", "rounding", "service", "weak", "tip"))
 _META: Final = (
@@ -51,6 +52,7 @@ def _region(page: Page, ledger: Ledger) -> tuple[int, int]:
     rows = page.rows
     entries = {entry.row: entry for entry in ledger.entries}
     last_sum = max((e.row for e in ledger.entries if e.role in ("total", "subtotal", "tender")), default=len(rows))
+    last_subtotal = max((e.row for e in ledger.entries if e.role == "subtotal"), default=0)
     start = 0
     for place, row in enumerate(rows[: last_sum + 1]):
         if is_head(row, page):
@@ -60,7 +62,10 @@ def _region(page: Page, ledger: Ledger) -> tuple[int, int]:
             break
     while start < len(rows) and (is_head(rows[start], page) or rows[start].rule or (start and is_bare(rows[start]))):
         start += 1
+    taxed = {line for _, _, _, line in table_of(page)}
     for place in range(start, len(rows)):
+        if rows[place].index in taxed and place > start and not _has_name(rows[place]):
+            return start, place
         entry = entries.get(place)
         if (
             entry is None
@@ -68,10 +73,15 @@ def _region(page: Page, ledger: Ledger) -> tuple[int, int]:
             or _is_item_all_the_same(rows[place], page, entry.role, entry.words)
         ):
             continue
-        if place == start and start == 0:
+        if (place == start and start == 0) or (entry.role == "service" and place < last_subtotal):
             continue
         return start, place
     return start, len(rows)
+
+
+def _has_name(row: Row) -> bool:
+    """Whether a line says more than a tax table does."""
+    return row.letters > 10
 
 
 def _is_item_all_the_same(row: Row, page: Page, role: str, words: int) -> bool:

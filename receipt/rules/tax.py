@@ -108,11 +108,17 @@ def _rates(row: Row) -> list[int]:
     rates = [num.value for num in row.nums if num.percent and num.value <= 40 * SCALE]
     if rates or len(row.nums) < 3 or row.mask & w.TOTAL or row.letters > 10:
         return rates
-    return [num.value for num in row.nums[:3] if num.value in _RATES]
+    if any(num.unit == "x" for num in row.nums) or "@" in row.folded or "*" in row.folded:
+        return []
+    usual = _RATES if len(row.amounts) > 2 else _ODD_RATES  # "10  0.85  8.50" is ten at 0.85
+    return [num.value for num in row.nums[:3] if num.value in usual]
 
 
 # Rates of value added tax that stand in tax tables without a per cent sign
 _RATES = frozenset(rate * SCALE for rate in (4, 5, 6, 7, 8, 9, 10, 13, 19, 20, 21, 22, 23, 24, 25))
+
+
+_ODD_RATES = frozenset(rate * SCALE for rate in (6, 7, 13, 19, 21, 22, 23, 24))
 
 
 def _net_and_tax(values: list[int], rate: int) -> tuple[int, int] | None:
