@@ -55,6 +55,23 @@ THREE = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
 SIGNS = {"EUR": "€", "USD": "$", "GBP": "£", "CNY": "¥", "JPY": "¥", "CHF": "CHF ", "KRW": "₩", "INR": "₹"}
 
 
+ALERT = {  # what the page says in place of the box's own words; "": the page shows it elsewhere
+    "new_order": "",
+    "sound": "cannot make a sound – check its loudspeaker and sound card",
+}
+
+
+def alert(text: str) -> str:
+    """ "kind:subject (state) text", as a box's status names an alert -> a sentence for the merchant, or "".
+
+    >>> alert("printer:main (sounding) printer main: out of paper")
+    'printer main: out of paper'
+    """
+    name, _, rest = text.partition(" (")
+    says = rest.partition(") ")[2]
+    return ALERT.get(name.partition(":")[0], says or text)
+
+
 def order(state: str, proof: str, reason: str) -> str:
     if state == S.PRINTED:
         return PROOF.get(proof, "printed")

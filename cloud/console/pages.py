@@ -21,6 +21,7 @@ from litestar import Request, Response, get, post
 from litestar.datastructures import Cookie
 from litestar.params import FromPath, FromQuery, URLEncodedBody
 from litestar.response import Redirect, ServerSentEvent, ServerSentEventMessage
+from markupsafe import Markup, escape
 
 from cloud import audit, auth, events, metrics, orders, views, words
 from cloud.api.problem import Problem, from_exception, not_found
@@ -55,7 +56,7 @@ class Console:
             undefined=jinja2.StrictUndefined,
         )
         self._pages.globals.update(stamp=self._stamp, words=words)
-        self._pages.filters.update(money=words.money, clock=_clock, columns=_columns, tidy=_tidy)
+        self._pages.filters.update(money=words.money, clock=_clock, columns=_columns, tidy=_tidy, alert=words.alert)
         rate = cloud.config.web.login_rate
         self._by_name = Buckets(rate / 60, rate)
         self._by_address = Buckets(rate * 4 / 60, rate * 4)
@@ -356,9 +357,11 @@ def _columns(text: str) -> int:
     return next((width for width in (32, 36, 42, 48, 56) if widest <= width), 64)
 
 
-def _tidy(text: str) -> str:
-    """For a small strip: no more than one empty line in a row, none at the ends."""
-    return re.sub(r"\n(?:[ \t]*\n){2,}", "\n\n", text).strip("\n")
+def _tidy(text: str) -> Markup:
+    """For a small strip: no more than one empty line in a row, none at the ends. A wide letter takes two columns of the
+    paper whatever the font makes of it, so that what stands to its right stays in its column."""
+    short = re.sub(r"\n(?:[ \t]*\n){2,}", "\n\n", text).strip("\n")
+    return Markup(re.sub(r"[\u2e80-\uffef]", r"<i>\g<0></i>", str(escape(short))))
 
 
 def _clock(text: str | None) -> str:

@@ -228,7 +228,7 @@ class System:
     def order(self, **changes: Any) -> str:
         """A table order of two things; its id."""
         body: dict[str, Any] = {
-            "channel": "test",
+            "channel": "app",
             "external_id": os.urandom(6).hex(),
             "kind": "dine_in",
             "table": "12",
