@@ -155,6 +155,9 @@ class Demo:
 
     def ask_orders(self) -> None:
         """The cloud's word on every order that is not settled; the box's log on its alert."""
+        for name, process in self.system.running.items():
+            if process.poll() is not None and not any(name in text for text in self.trouble):
+                self.trouble.append(f"{name} ended with {process.returncode}: {self.system.folder / name}.log says why")
         said = self.system.log("agent")
         for order, slip in list(self.orders.items()):
             if f"alert=new_order:{order} raised" in said:
