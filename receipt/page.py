@@ -217,7 +217,7 @@ class Page:
         decimals = self.decimals
         cents = sum(num.places == 2 for row in self.rows for num in row.nums) > 2
         groups = not decimals and any(
-            len(num.raw) > 4 and not num.raw.isdigit() for row in self.rows for num in row.nums
+            len(num.raw) > 5 and not num.raw.isdigit() for row in self.rows for num in row.nums
         )
         for row in self.rows:
             amounts = []

@@ -78,6 +78,13 @@ def read(ledger: Ledger, items_sum: int | None) -> Choice | None:
             for other in found
         ):
             score += 2.0
+        if any(
+            other.value > entry.value
+            and other.row > entry.row
+            and any(close(other.value, entry.value + extra) for extra in added)
+            for other in found + weak
+        ):
+            score -= 0.6
         if roundings and any(close(entry.value, other.value + r, 10) for other in found for r in roundings if r):
             score += 1.0
         score += min(counts.get(entry.value, 0) - 1, 3) * 0.15
