@@ -24,7 +24,7 @@ _DAY_NAME = re.compile(
     r"[ ./,'-]{0,3}(?:de )?(\d{4}|\d{2})(?!\d|[.,:]\d)"
 )
 _NAME_DAY = re.compile(
-    r"(?<![^\W\d_])([^\W\d_]{3,12})[ .,'/-]{0,2}(\d{1,2})(?:st|nd|rd|th)?[ ,.'/-]{1,3}(\d{4}|\d{2})(?![\d.:])"
+    r"(?<![^\W\d_])([^\W\d_]{3,12})[ .,'/-]{0,2}(\d{1,2})(?:st|nd|rd|th)?(?:[ ,.'/-]{1,3}(\d{2}|\d{4})|(\d{4}))(?![\d.:])"
 )
 _YEAR_NAME = re.compile(r"(?<!\d)(\d{4})[ ./-]?([^\W\d_]{3,12})[ ./-]?(\d{1,2})(?!\d)")
 _COMPACT = re.compile(r"(?<!\d)(20[0-4]\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?!\d|-\d)")
@@ -126,7 +126,7 @@ def find_dates(folded: str, words: list[str]) -> list[DateHit]:
     if not names.keys().isdisjoint(words):
         for pattern, order in ((_DAY_NAME, (2, 1, 0)), (_NAME_DAY, (2, 0, 1)), (_YEAR_NAME, (0, 1, 2))):
             for match in pattern.finditer(folded):
-                parts = match.groups()
+                parts = [part for part in match.groups() if part is not None]
                 month = names.get(key(parts[order[1]]))
                 if month is None:
                     continue

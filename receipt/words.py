@@ -22,49 +22,14 @@ from operator import methodcaller
 from typing import Final
 
 # Concepts: one bit each. The names are the keys of the vocabulary files.
-NAMES: Final = (
-    *(
-        "total",
-        "weak_total",
-        "subtotal",
-        "part_total",
-        "excl",
-        "incl",
-        "tax",
-        "tax_summary",
-        "tax_name_only",
-        "discount",
-    ),
-    *("saved", "service", "tip", "tip_hint", "rounding", "change", "tendered", "deposit", "cash", "card", "wallet"),
-    *("wechat_pay", "alipay", "transit_card", "e_money", "voucher", "account", "count", "number", "number_mark"),
-    *(
-        "not_number",
-        "date",
-        "not_date",
-        "time",
-        "not_time",
-        "table",
-        "covers",
-        "cashier",
-        "member",
-        "customer",
-        "points",
-    ),
-    *(
-        "phone",
-        "fax",
-        "fiscal",
-        "branch",
-        "col_name",
-        "col_qty",
-        "col_price",
-        "col_amount",
-        "col_tax",
-        "title",
-        "greeting",
-    ),
-    *("company", "address", "refund", "void", "report", "kitchen", "voucher_kind", "copy", "drawer", "selftest"),
-    *("unit_kg", "unit_l", "unit_pc"),
+NAMES: Final = tuple(
+    """
+    total weak_total subtotal part_total excl incl tax tax_summary tax_name_only discount saved service tip tip_hint
+    rounding change tendered deposit cash card wallet wechat_pay alipay transit_card e_money voucher account count
+    number number_mark not_number date not_date time not_time began table covers cashier member customer points phone
+    fax fiscal branch col_name col_qty col_price col_amount col_tax title greeting company address refund void report
+    kitchen voucher_kind copy drawer selftest unit_kg unit_l unit_pc
+    """.split()
 )
 BIT: Final = {name: 1 << place for place, name in enumerate(NAMES)}
 
@@ -75,7 +40,7 @@ ROUNDING, CHANGE, TENDERED, DEPOSIT = (BIT[n] for n in ("rounding", "change", "t
 CASH, CARD, WALLET, WECHAT, ALIPAY = (BIT[n] for n in ("cash", "card", "wallet", "wechat_pay", "alipay"))
 TRANSIT, E_MONEY, VOUCHER, ACCOUNT = (BIT[n] for n in ("transit_card", "e_money", "voucher", "account"))
 COUNT, NUMBER, NUMBER_MARK, NOT_NUMBER = (BIT[n] for n in ("count", "number", "number_mark", "not_number"))
-DATE, NOT_DATE, TIME, NOT_TIME = (BIT[n] for n in ("date", "not_date", "time", "not_time"))
+DATE, NOT_DATE, TIME, NOT_TIME, BEGAN = (BIT[n] for n in ("date", "not_date", "time", "not_time", "began"))
 TABLE, COVERS, CASHIER, MEMBER = (BIT[n] for n in ("table", "covers", "cashier", "member"))
 CUSTOMER, POINTS, PHONE, FAX = (BIT[n] for n in ("customer", "points", "phone", "fax"))
 FISCAL, BRANCH = BIT["fiscal"], BIT["branch"]

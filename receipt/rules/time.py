@@ -27,6 +27,8 @@ def read(page: Page, date_line: int | None) -> Finding | None:
                 score += 1
             if row.mask & w.TIME:
                 score += 1.5
+            if row.mask & w.BEGAN:
+                score -= 2.5  # when the table was opened, or the car park entered
             if row.mask & w.NOT_TIME and not row.dates:
                 score -= 2.5
             if row.mask & w.PHONE and not row.dates:
@@ -39,7 +41,7 @@ def read(page: Page, date_line: int | None) -> Finding | None:
                 confidence = min(confidence, 0.75)
             elif "pm" in row.folded.replace(" ", ""):
                 confidence = min(confidence, 0.89)  # tills print 19:05 PM, and 07:05 PM for the morning
-            if score < 0:
+            if score < 0 and not row.mask & w.BEGAN:
                 continue
             if best is None or score > best[0]:
                 best = (
