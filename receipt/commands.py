@@ -163,6 +163,13 @@ def windows_bitmap(head: bytes) -> int | None:
     return 9 + max(6, int.from_bytes(head[11:15], "little")) if head[9:11] == b"BM" else 3
 
 
+def bare_or_flag(head: bytes) -> int | None:
+    """ESC 4, ESC 5: nothing follows as ESC/P has it, or one byte 0 or 1 with some vendors."""
+    if len(head) < 3:
+        return None
+    return 3 if head[2] < 2 else 2
+
+
 def status_request(head: bytes) -> int | None:
     """DLE EOT n; for n 7, 8 and 18 one more byte."""
     if len(head) < 3:
@@ -292,8 +299,8 @@ ESCPOS: dict[bytes, Command] = {
     b"\x1b1": _c("line_spacing_seven", 2, STATE, "ESC 1 (vendor)"),
     b"\x1b2": _c("line_spacing_default", 2, STATE, "ESC 2"),
     b"\x1b3": _c("line_spacing", 3, STATE, "ESC 3 n"),
-    b"\x1b4": _c("italic", 3, STATE, "ESC 4 n (vendor)"),
-    b"\x1b5": _c("italic_off", 3, STATE, "ESC 5 n (vendor)"),
+    b"\x1b4": _c("italic", bare_or_flag, STATE, "ESC 4 [n] (ESC/P; vendors add n)"),
+    b"\x1b5": _c("italic_off", bare_or_flag, STATE, "ESC 5 [n] (ESC/P; vendors add n)"),
     b"\x1b7": _c("heating", 5, STATE, "ESC 7 n1 n2 n3 (vendor)"),
     b"\x1b8": _c("sleep", 3, STATE, "ESC 8 n (vendor)"),
     b"\x1b9": _c("encoding", 3, STATE, "ESC 9 n (vendor): 0 GBK, 1 UTF-8, 3 Big5"),

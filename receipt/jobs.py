@@ -40,6 +40,7 @@ FEED_ONLY = {  # feeding is all they do; a raster or a barcode feeds too, but pr
     "label_feed",
 }
 PRINTS, ASKS, FEEDS, NOTHING, CUTS = range(5)
+TRAILING = (FEEDS, NOTHING)  # right after a cut: still its job
 
 
 class What(Enum):
@@ -108,7 +109,7 @@ class Jobs:
                     self.open, self.tail, self.end = False, True, end
             elif role == ASKS:
                 pass
-            elif self.tail and (role in (FEEDS, NOTHING)):
+            elif self.tail and (role in TRAILING):
                 self.end = end
             elif role != NOTHING:
                 if self.tail:

@@ -7,11 +7,12 @@ page as at the first beginning) or some more lines of text.
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from receipt.commands import TEXT, Effect
-from receipt.jobs import Edge, Jobs, What
+from receipt.encoding import slices
+from receipt.jobs import ROLES, TRAILING, Edge, Jobs, What
 from receipt.paper import Profile
 from receipt.tokens import Dialect, Mark, Scanner
 
@@ -32,51 +33,6 @@ class Part(NamedTuple):
     boundary: str
 
 
-def split(stream: bytes, profile: Profile | None = None) -> list[Part]:
-    """The pieces of paper in a stream of any length. Bytes that print nothing between two of them belong to neither.
-
-    Raises nothing. Time is linear in the bytes.
-    """
-    scanner = Scanner(profile.dialect if profile is not None else Dialect.AUTO)
-    jobs = Jobs()
-    marks = scanner.feed(stream)
-    parts: list[Part] = []
-    at = 0
-    for start, end, boundary in _cut_apart(jobs, jobs.feed(marks, scanner.position), len(stream)):
-        while at < len(marks) and marks[at].start < start:
-            at += 1
-        first = at
-        while at < len(marks) and marks[at].start < end:
-            at += 1
-        while boundary == "cut" and at < len(marks) and Effect.PULSES in marks[at].command.effect:
-            end = min(marks[at].end, len(stream))  # the drawer is opened for what was cut
-            at += 1
-        if any(mark.command.effect & _ON_PAPER for mark in marks[first:at]):
-            parts += _forms(stream, marks[first:at], Part(start, end, boundary))
-    return parts
-
-
-def _cut_apart(jobs: Jobs, edges: list[Edge], size: int) -> list[Part]:
-    """Jobs as their cuts make them."""
-    found: list[Part] = []
-    start = end = 0
-    for edge in edges:
-        if edge.what is What.START:
-            start = edge.start
-        elif edge.what is What.SPLIT:
-            found.append(Part(edge.start, edge.end, "size"))
-            start = edge.end
-        elif edge.what is What.CUT:
-            end = edge.end
-        elif edge.what is What.END:
-            found.append(Part(start, min(edge.end, size), "cut"))
-    if jobs.tail:
-        found.append(Part(start, min(max(end, jobs.end), size), "cut"))
-    elif jobs.open:
-        found.append(Part(start, size, "close"))
-    return found
-
-
 class _Seam(NamedTuple):
     """Between two pieces."""
 
@@ -86,59 +42,142 @@ class _Seam(NamedTuple):
     lines: int  # printed in the piece before
 
 
-def _forms(stream: bytes, marks: list[Mark], job: Part) -> list[Part]:
-    """The pieces of one job that has no cut inside."""
-    seams: list[_Seam] = []
-    opening = [mark.command.name for mark in marks[:6] if Effect.STATE in mark.command.effect]
-    printed = blank = 0  # lines in this piece; blank lines since the last printed one
-    pending = page = pulsed = fed_out = False
-    torn = begin = job.start  # where the blank paper ends, and what follows it begins
-    for command, start, end in marks:
-        name, effect = command.name, command.effect
+def split(stream: bytes, profile: Profile | None = None) -> list[Part]:
+    """The pieces of paper in a stream of any length. Bytes that print nothing between two of them belong to neither.
+
+    Raises nothing. Time is linear in the bytes.
+    """
+    return list(pieces(stream, profile))
+
+
+def pieces(stream: bytes, profile: Profile | None = None) -> Iterator[Part]:
+    """As `split`, one by one: what is held besides the stream does not grow with it."""
+    scanner, jobs = Scanner(profile.dialect if profile is not None else Dialect.AUTO), Jobs()
+    job: _Job | None = None
+    for slice_ in slices(stream):
+        marks = scanner.feed(slice_)
+        edges = _placed(jobs.feed(marks, scanner.position))
+        place, edge = next(edges)
+        for mark in marks:
+            while edge is not None and place <= mark.start:
+                yield from _turn(job, edge)
+                job = _next_job(stream, job, edge)
+                place, edge = next(edges)
+            if job is not None:
+                yield from job.mark(mark)
+        while edge is not None:
+            yield from _turn(job, edge)
+            job = _next_job(stream, job, edge)
+            place, edge = next(edges)
+    if job is not None:
+        yield from job.close(job.end if job.cut else len(stream), "cut" if job.cut else "close")
+
+
+def _placed(edges: list[Edge]) -> Iterator[tuple[int, Edge | None]]:
+    """Each edge and the byte before which it happened; at last, none."""
+    for at, edge in enumerate(edges):
+        if edge.what is What.END:  # known when the next job starts
+            yield edges[at + 1].start, edge
+        else:
+            yield edge.end if edge.what is What.SPLIT else edge.start, edge
+    yield 0, None
+
+
+def _turn(job: _Job | None, edge: Edge) -> Iterator[Part]:
+    """What an edge completes."""
+    if job is not None and edge.what is What.END:
+        yield from job.close(job.end, "cut")
+    elif job is not None and edge.what is What.SPLIT:
+        yield from job.close(edge.end, "size")
+
+
+def _next_job(stream: bytes, job: _Job | None, edge: Edge) -> _Job | None:
+    """The job that bytes after the edge belong to."""
+    if edge.what is What.START:
+        return _Job(stream, edge.start)
+    if edge.what is What.SPLIT:
+        return _Job(stream, edge.end)
+    if edge.what is What.CUT and job is not None:
+        job.cut, job.end = True, edge.end
+    return job if edge.what is What.CUT else None
+
+
+class _Job:
+    """Follows one job, mark by mark, and looks for pieces of paper in it that no cut parts."""
+
+    def __init__(self, stream: bytes, start: int) -> None:
+        self.stream = stream
+        self.cut = False
+        self.end = start  # after a cut: where the job ends so far
+        self._start = start  # of the piece that goes on
+        self._held: _Seam | None = None  # whether it parts two pieces depends on what follows
+        self._opening: list[str] = []  # the first commands that set something
+        self._seen = 0
+        self._printed = self._blank = 0  # lines in this piece; blank lines since the last printed one
+        self._on_paper = self._pending = self._page = self._pulsed = self._fed_out = False
+        self._torn = self._begin = start  # where the blank paper ends, and what follows it begins
+
+    def close(self, end: int, boundary: str) -> Iterator[Part]:
+        """The last pieces of the job; none where it did nothing to the paper or the drawer."""
+        if not self._on_paper:
+            return
+        end = min(end, len(self.stream))
+        yield from self._seam(_Seam(end, end, True, self._printed + self._pending))
+        yield Part(self._start, end, boundary)
+
+    def _seam(self, seam: _Seam) -> Iterator[Part]:
+        """The piece before the last seam, where that one is real: pieces too short to be told by blank paper alone
+        stay with the piece before."""
+        held, self._held = self._held, seam
+        if held is not None and (held.sure or (held.lines >= _LINES and seam.lines >= _LINES)):
+            yield Part(self._start, held.end, "form")
+            self._start = held.start
+
+    def mark(self, mark: Mark) -> Iterator[Part]:
+        """A mark of this job -> the pieces that are certain now."""
+        command, start, end = mark
+        stream, name, effect = self.stream, command.name, command.effect
+        self._on_paper = self._on_paper or bool(effect & _ON_PAPER)
+        if self.cut:
+            # What only feeds is the cut's; and the drawer is opened for what was cut.
+            if start >= self.end and (ROLES[command] in TRAILING or (Effect.PULSES in effect and start == self.end)):
+                self.end = end
+            return
+        if self._seen < 6:
+            self._seen += 1
+            if Effect.STATE in effect:
+                self._opening.append(name)
         if command is TEXT:
             if not stream[start:end].strip():
-                continue
-            if printed and not pending and (fed_out or blank >= _TEAR):
-                seams.append(_Seam(torn, begin, fed_out, printed))
-                printed = 0
-            pending, fed_out = True, False
+                return
+            if self._printed and not self._pending and (self._fed_out or self._blank >= _TEAR):
+                yield from self._seam(_Seam(self._torn, self._begin, self._fed_out, self._printed))
+                self._printed = 0
+            self._pending, self._fed_out = True, False
         elif name == "page_mode":
-            page = True
-        elif name == "form_feed" and not page:
-            printed, pending, blank = printed + pending, False, 0
-            fed_out, torn, begin = printed > 0, end, end
+            self._page = True
+        elif name == "form_feed" and not self._page:
+            self._printed, self._pending, self._blank = self._printed + self._pending, False, 0
+            self._fed_out, self._torn, self._begin = self._printed > 0, end, end
         elif name in ("form_feed", "standard_mode"):
-            page, pending = False, pending or name == "form_feed"
-        elif Effect.INIT in effect or (name in _PAGES and name in opening[:2] and blank > _FRESH):
-            if pending or (printed and not fed_out and blank < _FRESH):
-                continue
-            if printed or pulsed:
-                seams.append(_Seam(torn if printed else start, start, True, printed))
-            elif not seams:
-                job = job._replace(start=start)  # initialised twice: the first for nothing
-            printed, blank, fed_out, pulsed = 0, 0, False, False
+            self._page, self._pending = False, self._pending or name == "form_feed"
+        elif Effect.INIT in effect or (name in _PAGES and name in self._opening[:2] and self._blank > _FRESH):
+            if self._pending or (self._printed and not self._fed_out and self._blank < _FRESH):
+                return
+            if self._printed or self._pulsed:
+                torn = self._torn if self._printed else start
+                yield from self._seam(_Seam(torn, start, True, self._printed))
+            elif self._held is None:
+                self._start = start  # initialised twice: the first for nothing
+            self._printed, self._blank, self._fed_out, self._pulsed = 0, 0, False, False
         elif name in ("line_feed", "feed_lines"):
             count = 1 if name == "line_feed" else stream[end - 1] if end <= len(stream) else 0
-            if pending:
-                printed, pending, blank, count = printed + 1, False, 0, count - 1
-            blank += max(count, 0)
-            torn = begin = end
+            if self._pending:
+                self._printed, self._pending, self._blank, count = self._printed + 1, False, 0, count - 1
+            self._blank += max(count, 0)
+            self._torn = self._begin = end
         elif Effect.PRINTS in effect and end - start > 4:
-            printed, blank, torn, begin = printed + 1, 0, end, end  # a picture or a code
-        elif effect & (Effect.QUERY | Effect.REALTIME) and begin == start:
-            begin = end
-        pulsed = pulsed or Effect.PULSES in effect
-    seams.append(_Seam(job.end, job.end, True, printed + pending))
-    return _joined(seams, job)
-
-
-def _joined(seams: list[_Seam], job: Part) -> list[Part]:
-    """The pieces; those too short to be one by blank paper alone are put back to the piece before."""
-    parts: list[Part] = []
-    start = job.start
-    for seam, following in pairwise(seams):
-        if seam.sure or (seam.lines >= _LINES and following.lines >= _LINES):
-            parts.append(Part(start, seam.end, "form"))
-            start = seam.start
-    parts.append(Part(start, job.end, job.boundary))
-    return parts
+            self._printed, self._blank, self._torn, self._begin = self._printed + 1, 0, end, end  # a picture or a code
+        elif effect & (Effect.QUERY | Effect.REALTIME) and self._begin == start:
+            self._begin = end
+        self._pulsed = self._pulsed or Effect.PULSES in effect
