@@ -50,27 +50,15 @@ def check_config(file: Path) -> None:
 
 
 @main.command("read")
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=click.Path(allow_dash=True, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each job (and each receipt in it).")
 @click.option("--png", type=click.Path(path_type=Path), metavar="FILE", help="Write the paper as a picture.")
 @click.option("--explain", is_flag=True, help="Which rule found what, on which line, how surely.")
 def read(files: tuple[Path, ...], as_json: bool, png: Path | None, explain: bool) -> None:
-    """Read captured print streams: what stands on the paper, and what it means."""
+    """Read captured print streams (-: standard input): what stands on the paper, and what it means."""
     from agent import reading_cli
 
-    written = 0
-    for file in files:
-        for found in reading_cli.jobs_of(str(file), file.read_bytes()):
-            if as_json:
-                for value in found.as_json():
-                    click.echo(json.dumps(value, ensure_ascii=False))
-            else:
-                click.echo(found.as_text(explain))
-            if png:
-                target = png if written == 0 else png.with_stem(f"{png.stem}-{written}")
-                target.write_bytes(found.as_png())
-                click.echo(f"picture: {target}", err=True)
-                written += 1
+    sys.exit(reading_cli.show(files, as_json=as_json, png=png, explain=explain))
 
 
 @main.group("wire")
