@@ -8,13 +8,14 @@ import signal
 import threading
 
 from agent.alerts import Alerts
+from agent.child import Reader
 from agent.commands import Commands
 from agent.door import Door, Refused, RelayGone
 from agent.health import Health
 from agent.mqtt import Mqtt
 from agent.orders import Orders
 from agent.player import Player
-from agent.reading import Reader, Reading
+from agent.reading import Reading
 from agent.store import DiskBad, SchemaOld, Store, get_meta, set_meta
 from agent.supervise import Backoff, Supervisor, notify
 from agent.uplink import Uplink

@@ -1,12 +1,12 @@
 """The reading child: `python -m agent.reader`. Masks card numbers and reads receipts, apart from the agent's loop.
 
-Paper can say anything, and what crashes or hangs here must not take the agent along: the parent (agent/reading.py)
+Paper can say anything, and what crashes or hangs here must not take the agent along: the parent (agent/child.py)
 kills this process and starts another. It has no files, no network, no settings.
 
-On stdin    frames: 1 byte what ("m" mask, then read; "r" only read: the bytes are masked already), 4 bytes length
-            (big-endian), the job's bytes.
-On stdout   once a frame "h": it has loaded what it needs. Then, for "m" first a frame "m" with the masked bytes;
-            and a frame "r" (or "R", see RASTER_ONLY) with a wire.Reading as MessagePack.
+On stdin    frames: 1 byte what ("m" mask, then read; "r" only read: the bytes are masked already; "k" only mask),
+            4 bytes length (big-endian), the job's bytes.
+On stdout   once a frame "h": it has loaded what it needs. Then, for "m" and "k", a frame "m" with the masked
+            bytes; and, for "m" and "r", a frame "r" (or "R", see RASTER_ONLY) with a wire.Reading as MessagePack.
 """
 
 from __future__ import annotations
@@ -44,11 +44,12 @@ def main() -> None:
     while frame := take(stdin):
         signal.alarm(ALONE_S)
         what, raw = frame
-        if what == b"m":
+        if what != b"r":
             raw = mask(raw)
             put(stdout, b"m", raw)
-        read = receipt.read(raw)
-        put(stdout, RASTER_ONLY if read.raster_only else b"r", pack(read))
+        if what != b"k":
+            read = receipt.read(raw)
+            put(stdout, RASTER_ONLY if read.raster_only else b"r", pack(read))
         signal.alarm(0)
 
 

@@ -4,7 +4,8 @@ For each job: pull it, mask it, `replace` it at the relay, and only then put the
 the outbox. Reading runs in a child process with a time limit; a job that crashes it or hangs it three times is sent
 without a reading; one that cannot even be masked is sent as its hash and size only, and its bytes stay on the box.
 
-Live jobs (told by the relay's events) go before the backlog, which is listed anew whenever the relay was away.
+Live jobs (told by the relay's events) go before the backlog, which is listed anew whenever the relay was away. In a
+flood the receipts go out masked but unread, many in one commit, and the cloud reads them (decision 0007).
 """
 
 from __future__ import annotations
@@ -12,15 +13,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import sys
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from agent import outbox
+from agent.child import NoReader, Read, Reader, Unreadable
 from agent.door import Door, Refused, RelayGone
 from agent.outbox import Row
 from agent.store import DiskBad, Store
@@ -30,133 +30,26 @@ from wire.messages import Boundary, Captured, Clock, Tombstone, Trust
 
 log = logging.getLogger("tillwire.agent")
 
-TRIES = 3
-START_S = 30.0  # for the child to load
-LIMIT_S = 5.0  # for one reading; 4 MiB take well below one second
-CACHE_BYTES = 1 << 20  # masked jobs kept for the uplink, which would else pull them again
 REFUSED_S = 5.0
 RELIST_SOON_S, RELIST_S = 2.0, 600.0  # after a job could not be had; and just to be sure
-BATCH = 8  # jobs pulled at once from the backlog
+BATCH, BATCH_MOST = 8, 60  # jobs pulled at once: to begin with, and at most (a request's line holds 4 KiB)
+BATCH_BYTES = 256 * 1024  # and about so many bytes, going by the size of the last ones
+REPLACE_MOST, REPLACE_BYTES = 30, 1 << 20  # jobs in one `replace`
+FLOOD = 40  # jobs that wait: more of them are not read here, where the cloud can do it
 Key = tuple[str, int]
-
-
-class Unreadable(Exception):
-    """The reading child crashed or hung on these bytes. `masked` is the masked form where it got that far."""
-
-    def __init__(self, problem: str, masked: bytes | None) -> None:
-        super().__init__(problem)
-        self.masked = masked
-
-
-class NoReader(Exception):
-    """The reading child cannot be started at all: no job is to blame, and none is taken until it can."""
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """What the child made of a job. `raw` None: it could not be masked. `packed` empty: it could not be read."""
-
-    raw: bytes | None
-    packed: bytes
-    raster_only: bool
-
-
-class Reader:
-    """The reading child, one job at a time; started when it is needed, and again when it has died."""
-
-    def __init__(self, command: list[str] | None = None) -> None:
-        self._command = command or [sys.executable, "-m", "agent.reader"]
-        self._child: asyncio.subprocess.Process | None = None
-        self._turn = asyncio.Lock()
-        self.crashes = 0
-
-    async def read(self, raw: bytes, masked: bool, ready: Callable[[bytes], None] | None = None) -> Read:
-        """Mask (unless `masked`) and read. `ready` hears of the masked bytes before the reading begins.
-
-        Never raises for what stands in the bytes: after TRIES crashes there is no reading. Raises NoReader.
-        """
-        form = raw if masked else None
-        async with self._turn:
-            for attempt in range(1, TRIES + 1):
-                try:
-                    return await self._once(raw if form is None else form, form is not None, ready)
-                except Unreadable as error:
-                    self.crashes += 1
-                    form = form or error.masked
-                    log.error("reading bytes=%d attempt=%d of %d: %s", len(raw), attempt, TRIES, error)
-        return Read(form, b"", False)
-
-    async def start(self) -> None:
-        """Have the child there before the first job needs it."""
-        async with self._turn:
-            await self._running()
-
-    async def stop(self) -> None:
-        child, self._child = self._child, None
-        if child is not None and child.returncode is None:
-            child.kill()
-            await child.wait()
-
-    async def _once(self, raw: bytes, masked: bool, ready: Callable[[bytes], None] | None) -> Read:
-        child = await self._running()
-        assert child.stdin is not None and child.stdout is not None
-        form = raw if masked else None
-        try:
-            async with asyncio.timeout(LIMIT_S):
-                child.stdin.write((b"r" if masked else b"m") + len(raw).to_bytes(4, "big") + raw)
-                await child.stdin.drain()
-                what, body = await _frame(child.stdout)
-                if what == b"m":
-                    form = body
-                    if ready is not None:
-                        ready(body)
-                    what, body = await _frame(child.stdout)
-                return Read(form, body, what == b"R")
-        except TimeoutError:
-            await self.stop()
-            raise Unreadable(f"no result within {LIMIT_S:.0f} s: the child was killed", form) from None
-        except (asyncio.IncompleteReadError, ConnectionError) as error:
-            code = await child.wait()
-            self._child = None
-            raise Unreadable(f"the child ended with {code}", form) from error
-        except BaseException:  # cancelled half-way: the child's next answer would be for this job
-            await self.stop()
-            raise
-
-    async def _running(self) -> asyncio.subprocess.Process:
-        if self._child is None or self._child.returncode is not None:
-            self._child = await asyncio.create_subprocess_exec(
-                *self._command,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                limit=1 << 16,
-            )
-            assert self._child.stdout is not None
-            try:
-                async with asyncio.timeout(START_S):
-                    await _frame(self._child.stdout)
-            except (TimeoutError, asyncio.IncompleteReadError, ConnectionError) as error:
-                await self.stop()
-                raise NoReader(f"the reading child does not start: {' '.join(self._command)}; see the log") from error
-        return self._child
-
-
-async def _frame(stream: asyncio.StreamReader) -> tuple[bytes, bytes]:
-    head = await stream.readexactly(5)
-    return head[:1], await stream.readexactly(int.from_bytes(head[1:], "big"))
+Listed = tuple[dict[str, Any], bytes]  # a job's header, and its bytes
+Due = Callable[[Row, bool, bytes | None], None]
 
 
 class Reading:
     """Takes every un-acknowledged job of the relay into the outbox."""
 
-    def __init__(
-        self, capture: Capture, door: Door, store: Store, reader: Reader, due: Callable[[Row, bool], None]
-    ) -> None:
+    def __init__(self, capture: Capture, door: Door, store: Store, reader: Reader, due: Due) -> None:
         self.capture, self.door, self.store, self.reader = capture, door, store, reader
-        self.cache = Cache(CACHE_BYTES)
         self.counters = {"read": 0, "unread": 0, "withheld": 0}
         self.backlog_done = asyncio.Event()
-        self._due = due  # told of each new row, and whether it is live
+        self._due = due  # told of each new row, whether it is live, and its bytes where they may be sent
+        self._batch = BATCH
         self._live: deque[Key] = deque()
         self._wanted: deque[Key] = deque()
         self._listing = False
@@ -226,10 +119,11 @@ class Reading:
 
     async def _take_live(self) -> None:
         while source := self._live or self._wanted:
-            keys = [source.popleft() for _ in range(min(BATCH, len(source)))]
+            flood = len(source) > FLOOD
+            keys = [source.popleft() for _ in range(min(self._batch, len(source)))]
             try:
                 jobs, _ = await self.door.jobs(keys=[list(key) for key in keys])
-                await self._take_all(jobs, live=True)
+                await self._take_all(jobs, live=True, flood=flood)
                 if source is self._live:
                     self._miss(set(keys) - {_key(header) for header, _ in jobs if "key" in header})
             except (RelayGone, Refused) as error:
@@ -249,8 +143,8 @@ class Reading:
         try:
             newest = await self.store.run(outbox.newest)
             while True:
-                jobs, more = await self.door.jobs(after=after, limit=BATCH)
-                await self._take_all(jobs, live=False)
+                jobs, more = await self.door.jobs(after=after, limit=self._batch)
+                await self._take_all(jobs, live=False, flood=more and len(listed) >= FLOOD)
                 listed |= {_key(header) for header, _ in jobs if "key" in header}
                 were |= {(str(h["was"][0]), int(h["was"][1])) for h, _ in jobs if h.get("was")}
                 if jobs:
@@ -286,12 +180,62 @@ class Reading:
                 log.warning("jobs=%d the relay has no bytes of them any more: their readings are sent alone", len(lost))
                 await self.store.run(lambda c, ids=lost: outbox.withhold(c, ids))  # type: ignore[misc]
 
-    async def _take_all(self, jobs: list[tuple[dict[str, Any], bytes]], live: bool) -> None:
-        """Side by side: while one is read, the others wait for the relay or the disk. Raises the first trouble."""
+    async def _take_all(self, jobs: list[Listed], live: bool, flood: bool) -> None:
+        """These jobs and tombstones into the outbox, unless they are there. Raises the first trouble.
+
+        A few are masked and read side by side: while one is read, the others wait for the relay or the disk. In a
+        flood they go together, and each step is one for all.
+        """
+        size = sum(len(raw) for _, raw in jobs)
+        if jobs:
+            self._batch = max(BATCH, min(BATCH_MOST, BATCH_BYTES * len(jobs) // (size + 1)))
+        if flood and self.capture.send == "raw" and self.capture.send_raster:
+            plain = [job for job in jobs if "key" in job[0] and not job[0].get("replaced")]
+            try:
+                await self._take_unread(plain, live)
+            except (Unreadable, Refused) as error:
+                log.warning("jobs=%d taken one by one: %s", len(plain), error)
+            else:
+                jobs = [job for job in jobs if "key" not in job[0] or job[0].get("replaced")]
         done = await asyncio.gather(*(self._take(*job, live) for job in jobs), return_exceptions=True)
         for trouble in done:
             if trouble is not None:
                 raise trouble
+
+    async def _take_unread(self, jobs: list[Listed], live: bool) -> None:
+        """Many jobs, masked and not read. Raises Unreadable or Refused where one is not like the others."""
+        keys = [_key(header) for header, _ in jobs]
+        there = await self.store.run(lambda c: [outbox.find_key(c, *key) is not None for key in keys])
+        fresh = [job for job, key, old in zip(jobs, keys, there, strict=True) if not old and key not in self._taking]
+        taking = {_key(header) for header, _ in fresh}
+        self._taking |= taking
+        try:
+            forms = await self.reader.mask_all([raw for _, raw in fresh])
+            await self._replace_all(fresh, forms)
+            made = [
+                _captured(_key(header), header, hashlib.sha256(form).hexdigest(), b"")
+                for (header, _), form in zip(fresh, forms, strict=True)
+            ]
+            rows = await self.store.run(lambda c: [outbox.put_job(c, job, False) for job in made])
+        finally:
+            self._taking -= taking
+        for row, form in zip(rows, forms, strict=True):
+            if row is not None:
+                self.counters["unread"] += 1
+                self._due(row, live, form)
+
+    async def _replace_all(self, jobs: list[Listed], forms: list[bytes]) -> None:
+        at = 0
+        while at < len(jobs):
+            end, size = at, 0
+            while end < len(jobs) and end - at < REPLACE_MOST and (end == at or size + len(forms[end]) < REPLACE_BYTES):
+                size += len(forms[end])
+                end += 1
+            asked = [[*header["key"], header["sha256"], len(raw)] for header, raw in jobs[at:end]]
+            answer = await self.door.ask("replace", b"".join(forms[at:end]), jobs=asked)
+            if answer["refused"]:
+                raise Refused(str(answer["refused"][0]["problem"]), "")
+            at = end
 
     async def _take(self, header: dict[str, Any], raw: bytes, live: bool) -> None:
         """One listed job or tombstone into the outbox, unless it is there."""
@@ -322,7 +266,7 @@ class Reading:
         )
         row = await self.store.run(lambda c: outbox.put_tomb(c, message))
         if row is not None:
-            self._due(row, True)
+            self._due(row, True, None)
 
     async def _read(self, key: Key, header: dict[str, Any], raw: bytes, live: bool) -> None:
         replaced = bool(header.get("replaced"))
@@ -349,9 +293,7 @@ class Reading:
             return
         self.counters["read" if read.packed else "unread"] += 1
         self.counters["withheld"] += withheld
-        if read.raw is not None and not withheld and live:
-            self.cache.put(key, read.raw)
-        self._due(row, live)
+        self._due(row, live, None if withheld else read.raw)
 
     def _is_withheld(self, read: Read) -> bool:
         """Whether the job's bytes stay on the box: by the settings, or because they could not be masked."""
@@ -410,26 +352,3 @@ def _clock(value: dict[str, Any] | None) -> Clock:
         wall_ms=int(value.get("wall_ms") or 0),
         trust=Trust(trust) if known else Trust.NONE,
     )
-
-
-class Cache:
-    """The newest masked jobs, by key, of at most `most` bytes together."""
-
-    def __init__(self, most: int) -> None:
-        self._most, self._size = most, 0
-        self._jobs: OrderedDict[Key, bytes] = OrderedDict()
-
-    def put(self, key: Key, raw: bytes) -> None:
-        if len(raw) > self._most // 4:
-            return
-        self._size += len(raw) - len(self._jobs.pop(key, b""))
-        self._jobs[key] = raw
-        while self._size > self._most:
-            _, oldest = self._jobs.popitem(last=False)
-            self._size -= len(oldest)
-
-    def take(self, key: Key) -> bytes | None:
-        raw = self._jobs.pop(key, None)
-        if raw is not None:
-            self._size -= len(raw)
-        return raw

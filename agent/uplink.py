@@ -33,7 +33,7 @@ WINDOW = 64  # records on the way: published, neither acknowledged nor given up 
 BACKLOG_BYTES = 64 * 1024  # of the backlog, published and not yet with the broker
 PIECE = 32 * 1024  # bytes of a job in one part
 RESEND_S, RESEND_MOST_S = 2.0, 600.0  # after the broker took it, or 4 times what acks take lately; doubles
-LIVE_MOST = 200  # waiting in memory; more of them become backlog
+LIVE_BYTES = 1 << 20  # of live jobs waiting in memory; more of them become backlog
 PREFETCH_ROWS, PREFETCH_BYTES = 40, 512 * 1024
 WANT_MOST = 5000  # keys taken from one `want`; the cloud asks again for the rest
 
@@ -55,7 +55,8 @@ class Uplink:
         self.drained = asyncio.Event()  # everything in the outbox was sent at least once
         self._wake = asyncio.Event()
         self._messages: deque[Row] = deque()
-        self._live: deque[Row] = deque()
+        self._live: deque[tuple[Row, bytes | None]] = deque()
+        self._live_bytes = 0
         self._again: deque[int] = deque()
         self._backlog: deque[tuple[Row, bytes | None]] = deque()
         self._backlog_at = 0  # row id
@@ -68,6 +69,8 @@ class Uplink:
         self._large: asyncio.Task[None] | None = None
         self._larges: dict[int, Row] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._acked: list[tuple[Acks, Incoming]] = []  # to be worked off, many at once where they come fast
+        self._freeing = False
         self._released_later: list[tuple[int, str, int, str]] = []
         mqtt.on_state.append(self._state)
         mqtt.on_message["acks"] = self._acks
@@ -75,14 +78,16 @@ class Uplink:
 
     # ---- what the others call
 
-    def due(self, row: Row, live: bool) -> None:
-        """A new row stands in the outbox."""
+    def due(self, row: Row, live: bool, raw: bytes | None = None) -> None:
+        """A new row stands in the outbox; a job's bytes come along where they are at hand."""
+        size = len(row.body) + len(raw or b"")
         if not self.mqtt.connected:
             return  # the backlog starts at the first row after a reconnect
         if row.kind == "message":
             self._messages.append(row)
-        elif live and len(self._live) < LIVE_MOST:
-            self._live.append(row)
+        elif live and (not self._live or self._live_bytes + size < LIVE_BYTES):
+            self._live.append((row, raw))
+            self._live_bytes += size
         else:
             self._backlog_end = False  # the cursor stands before this row: rows are only added behind it
         self._wake.set()
@@ -106,7 +111,7 @@ class Uplink:
         self._again.clear()
         self._backlog.clear()
         self._sent.clear()
-        self._flying = self._backlog_bytes = self._backlog_at = 0
+        self._flying = self._backlog_bytes = self._backlog_at = self._live_bytes = 0
         self._backlog_end = not connected
         self.drained.clear()
         if self._large is not None:
@@ -148,24 +153,32 @@ class Uplink:
         if backlog_first and await self._one_of_backlog():
             return True
         if self._live:
-            row = self._live.popleft()
+            row, raw = self._live.popleft()
+            self._live_bytes -= len(row.body) + len(raw or b"")
             if row.id not in self._sent:
-                await self._send(row, self.reading.cache.take((row.epoch, row.seq)), backlog=False)
+                await self._send(row, raw, backlog=False)
             return True
         if self._again:
-            again = self._again.popleft()
-            for row in await self.store.run(lambda c: outbox.by_ids(c, [again])):
-                await self._send(row, None, backlog=False)
+            await self._send_again()
             return True
         return not backlog_first and await self._one_of_backlog()
+
+    async def _send_again(self) -> None:
+        ids = [self._again.popleft() for _ in range(min(len(self._again), WINDOW - self._flying))]
+        rows = await self.store.run(lambda c: outbox.by_ids(c, ids))
+        raws = await self._pull(
+            [(r.epoch, r.seq) for r in rows if r.kind == "job" and not r.withheld and r.size <= messages.MAX_PART]
+        )
+        for row in rows:
+            await self._send(row, raws.get((row.epoch, row.seq)), backlog=False)
 
     async def _one_of_backlog(self) -> bool:
         if self._backlog_bytes >= BACKLOG_BYTES or (self._backlog_end and not self._backlog):
             return False
-        if not self._backlog:
-            await self._prefetch()
-            if not self._backlog:
+        while not self._backlog:
+            if self._backlog_end:
                 return False
+            await self._prefetch()
         row, raw = self._backlog.popleft()
         if row.id not in self._sent:
             await self._send(row, raw, backlog=True)
@@ -182,18 +195,21 @@ class Uplink:
             self._backlog_end = True
             self.drained.set()
             return
+        self._backlog_at = rows[-1].id
+        waiting = {row.id for row, _ in self._live}
+        rows = [row for row in rows if row.id not in self._sent and row.id not in waiting]
         size = 0
         chosen: list[Row] = []
         for row in rows:
             size += row.size if row.kind == "job" and not row.withheld else 0
             if chosen and size > PREFETCH_BYTES:
+                self._backlog_at = chosen[-1].id
                 break
             chosen.append(row)
         wanted = [(r.epoch, r.seq) for r in chosen if r.kind == "job" and not r.withheld and r.size <= PREFETCH_BYTES]
         raws = await self._pull(wanted)
         if connection != self.mqtt.connects:
             return
-        self._backlog_at = chosen[-1].id
         self._backlog.extend((row, raws.get((row.epoch, row.seq))) for row in chosen if row.id not in self._sent)
 
     async def _pull(self, keys: list[Key]) -> dict[Key, bytes]:
@@ -348,22 +364,38 @@ class Uplink:
             await self.store.run(lambda c: set_aside(c, incoming.topic, problem, incoming.payload))
             incoming.done()
             return
-        found = await self.store.run(lambda c: [outbox.find_key(c, ack.epoch, ack.seq) for ack in acks.acks])
-        release: list[tuple[int, str, int, str]] = []
-        for ack, row in zip(acks.acks, found, strict=True):
+        self._acked.append((acks, incoming))
+        if self._freeing:
+            return  # whoever is at it takes this along
+        self._freeing = True
+        try:
+            while self._acked:
+                taken, self._acked = self._acked, []
+                await self._free([acks for acks, _ in taken])
+                for _, one in taken:
+                    one.done()
+        finally:
+            self._freeing = False
+
+    async def _free(self, told: list[Acks]) -> None:
+        """What the cloud has is released at the relay, then forgotten."""
+        acks = [ack for one in told for ack in one.acks]
+        ids = [message_id for one in told for message_id in one.ids]
+        found = await self.store.run(lambda c: [outbox.find_key(c, ack.epoch, ack.seq) for ack in acks])
+        release: dict[int, tuple[int, str, int, str]] = {}
+        for ack, row in zip(acks, found, strict=True):
             if row is not None and row[2] == ack.sha256:
-                release.append((row[0], ack.epoch, ack.seq, ack.sha256.hex()))
+                release[row[0]] = (row[0], ack.epoch, ack.seq, ack.sha256.hex())
             else:  # acknowledged before, or forged: it frees nothing
                 self.counters["acks_ignored"] += 1
                 if row is not None:
                     log.error("ack=%s/%d names another hash than the job has: ignored", ack.epoch, ack.seq)
-        if acks.ids:
-            for row_id in await self.store.run(lambda c: outbox.delete_messages(c, acks.ids)):
+        if ids:
+            for row_id in await self.store.run(lambda c: outbox.delete_messages(c, ids)):
                 self._gone(row_id)
                 self.counters["acked"] += 1
-        await self._release(release)
-        incoming.done()
-        for want in acks.want:
+        await self._release(list(release.values()))
+        for want in [want for one in told for want in one.want]:
             await self._wanted(want)
 
     async def _release(self, rows: list[tuple[int, str, int, str]]) -> None:

@@ -72,12 +72,37 @@ class Desk:
         page(_key(header["after"]) if header.get("after") else None)
 
     def _replace(self, header: Header, body: bytes, answer: Answer) -> None:
+        if "jobs" in header:
+            self._replace_many(header, body, answer)
+            return
         key, sha256 = _key(header["key"]), str(header["sha256_raw"])
 
         def done(result: tuple[list[Any], str]) -> None:
             answer.reply({"key": result[0], "sha256": result[1]})
 
         self._write(lambda store: store.replace(key, sha256, body), done, answer)
+
+    def _replace_many(self, header: Header, body: bytes, answer: Answer) -> None:
+        """`jobs`: [epoch, seq, sha256_raw, bytes] each; the body is their masked forms, one behind the other."""
+        jobs, at = [], 0
+        for epoch, seq, sha256, size in header["jobs"]:
+            if type(size) is not int or not 0 <= size <= len(body) - at:
+                raise ValueError("the body is shorter than its jobs")
+            jobs.append((_key([epoch, seq]), str(sha256), body[at : at + size]))
+            at += size
+
+        def work(store: Store) -> list[Header]:
+            refused = []
+            for key, sha256, form in jobs:
+                try:
+                    store.replace(key, sha256, form)
+                except ValueError as error:
+                    refused.append({"key": key, "problem": str(error)})
+            return refused
+
+        self._write(
+            work, lambda refused: answer.reply({"replaced": len(jobs) - len(refused), "refused": refused}), answer
+        )
 
     def _release(self, header: Header, body: bytes, answer: Answer) -> None:
         jobs = [[*_key(job[:2]), str(job[2])] for job in header["jobs"]]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.reading import Read, Reader
+from agent.child import Read, Reader
 from wire import messages
 
 RECEIPT = b"\x1b@HARBOUR COFFEE\nTOTAL 4.50\nCard 4111 1111 1111 1111\n\x1dVB\x00"
@@ -70,7 +70,7 @@ def test_a_job_that_crashes_the_reading_comes_without_one() -> None:
 
 @pytest.mark.covers("F42")
 def test_a_job_that_hangs_the_reading_comes_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.reading.LIMIT_S", 0.5)
+    monkeypatch.setattr("agent.child.LIMIT_S", 0.5)
     results, _, crashes = read(b"HANG", b"good", child=CHILD)
     assert results[0].raw == b"HANG" and not results[0].packed and results[1].packed and crashes == 3
 

@@ -1,0 +1,141 @@
+"""The reading child, seen from the agent: give it jobs, start it again when it died, never wait for it in vain.
+
+The other side is agent/reader.py. Whatever stands on paper, a job costs at most TRIES children and TRIES x LIMIT_S.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+log = logging.getLogger("tillwire.agent")
+
+TRIES = 3
+START_S = 30.0  # for the child to load
+LIMIT_S = 5.0  # for one reading; 4 MiB take well below one second
+
+
+class Unreadable(Exception):
+    """The reading child crashed or hung on these bytes. `masked` is the masked form where it got that far."""
+
+    def __init__(self, problem: str, masked: bytes | None) -> None:
+        super().__init__(problem)
+        self.masked = masked
+
+
+class NoReader(Exception):
+    """The reading child cannot be started at all: no job is to blame, and none is taken until it can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What the child made of a job. `raw` None: it could not be masked. `packed` empty: it could not be read."""
+
+    raw: bytes | None
+    packed: bytes
+    raster_only: bool
+
+
+class Reader:
+    """The reading child, one job at a time; started when it is needed, and again when it has died."""
+
+    def __init__(self, command: list[str] | None = None) -> None:
+        self._command = command or [sys.executable, "-m", "agent.reader"]
+        self._child: asyncio.subprocess.Process | None = None
+        self._turn = asyncio.Lock()
+        self.crashes = 0
+
+    async def read(self, raw: bytes, masked: bool, ready: Callable[[bytes], None] | None = None) -> Read:
+        """Mask (unless `masked`) and read. `ready` hears of the masked bytes before the reading begins.
+
+        Never raises for what stands in the bytes: after TRIES crashes there is no reading. Raises NoReader.
+        """
+        form = raw if masked else None
+        async with self._turn:
+            for attempt in range(1, TRIES + 1):
+                try:
+                    return await self._once(raw if form is None else form, form is not None, ready)
+                except Unreadable as error:
+                    self.crashes += 1
+                    form = form or error.masked
+                    log.error("reading bytes=%d attempt=%d of %d: %s", len(raw), attempt, TRIES, error)
+        return Read(form, b"", False)
+
+    async def mask_all(self, raws: list[bytes]) -> list[bytes]:
+        """Only mask them, all in one go: many receipts at once. Raises Unreadable (one of them is bad), NoReader."""
+        async with self._turn:
+            child = await self._running()
+            assert child.stdin is not None and child.stdout is not None
+            try:
+                async with asyncio.timeout(LIMIT_S):
+                    for raw in raws:
+                        child.stdin.write(b"k" + len(raw).to_bytes(4, "big") + raw)
+                    return [(await _frame(child.stdout))[1] for _ in raws]
+            except (TimeoutError, asyncio.IncompleteReadError, ConnectionError) as error:
+                await self.stop()
+                raise Unreadable("one of many could not be masked", None) from error
+            except BaseException:
+                await self.stop()
+                raise
+
+    async def start(self) -> None:
+        """Have the child there before the first job needs it."""
+        async with self._turn:
+            await self._running()
+
+    async def stop(self) -> None:
+        child, self._child = self._child, None
+        if child is not None and child.returncode is None:
+            child.kill()
+            await child.wait()
+
+    async def _once(self, raw: bytes, masked: bool, ready: Callable[[bytes], None] | None) -> Read:
+        child = await self._running()
+        assert child.stdin is not None and child.stdout is not None
+        form = raw if masked else None
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                child.stdin.write((b"r" if masked else b"m") + len(raw).to_bytes(4, "big") + raw)
+                await child.stdin.drain()
+                what, body = await _frame(child.stdout)
+                if what == b"m":
+                    form = body
+                    if ready is not None:
+                        ready(body)
+                    what, body = await _frame(child.stdout)
+                return Read(form, body, what == b"R")
+        except TimeoutError:
+            await self.stop()
+            raise Unreadable(f"no result within {LIMIT_S:.0f} s: the child was killed", form) from None
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            code = await child.wait()
+            self._child = None
+            raise Unreadable(f"the child ended with {code}", form) from error
+        except BaseException:  # cancelled half-way: the child's next answer would be for this job
+            await self.stop()
+            raise
+
+    async def _running(self) -> asyncio.subprocess.Process:
+        if self._child is None or self._child.returncode is not None:
+            self._child = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                limit=1 << 16,
+            )
+            assert self._child.stdout is not None
+            try:
+                async with asyncio.timeout(START_S):
+                    await _frame(self._child.stdout)
+            except (TimeoutError, asyncio.IncompleteReadError, ConnectionError) as error:
+                await self.stop()
+                raise NoReader(f"the reading child does not start: {' '.join(self._command)}; see the log") from error
+        return self._child
+
+
+async def _frame(stream: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    head = await stream.readexactly(5)
+    return head[:1], await stream.readexactly(int.from_bytes(head[1:], "big"))
