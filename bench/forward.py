@@ -63,7 +63,7 @@ SPEC = {
         "cloud": {
             "command": "sh $dir/cloud.sh",
             "files": {"cloud.toml": CLOUD, "cloud.sh": START_CLOUD},
-            "settle": 8.0,
+            "settle": 5.0,
         },
         "relay": {
             "command": f"{BIN}/tillwire-relay --config $dir/agent.toml",
@@ -83,6 +83,6 @@ def main(quick: bool = False) -> int:
         )
         kills = harness.run(
             "forward_bench.py", specs, "--victims", "relay,agent,cloud,broker", "--trials", "1" if quick else "20",
-            "-n", "150", "--rate", "100", "--quiet", "8",
+            "-n", "150", "--rate", "100", "--quiet", "5",
         )  # fmt: skip
         return speed | kills

@@ -295,7 +295,9 @@ def expire(connection: sa.Connection, settings: Settings) -> int:
         .limit(500)
     ).all()
     for order in late:
-        text = f"Order {order.number} has been '{order.state}' for more than {settings.alert_s} s: look at box {order.box}"
+        text = (
+            f"Order {order.number} has been '{order.state}' for more than {settings.alert_s} s: look at box {order.box}"
+        )
         events.raise_alarm(connection, order.merchant_id, "order_waiting", order.id, text)
     return changed + len(late)
 
