@@ -3,7 +3,8 @@
 Takes   what the broker delivered, in any order, any of it twice, any of it damaged.
 Gives   what to acknowledge to each box, to be sent only after the commit; never anything that was not stored.
 Raises  nothing for a bad message: that is set aside with its reason and the others go on. Only a database that does not
-        work stops a batch (sqlalchemy errors), and then nothing of it happened.
+        work stops a batch (sqlalchemy errors), or a shard that is another worker's by now (Stale); then nothing of it
+        happened.
 
 Identity comes from the topic alone. The raw job is stored as it came; reading it is cloud/reading.py's work, later.
 """
@@ -23,6 +24,7 @@ from cloud import events, journals, orders
 from cloud.checks import check, sender_of
 from cloud.holes import Run
 from cloud.ids import ordered
+from cloud.leases import Leases
 from cloud.mqtt import Publish
 from cloud.statuses import result_of, status_of
 from cloud.store.database import Plain, Store
@@ -88,19 +90,20 @@ class _Sorted:
     statuses: dict[str, tuple[str, Status, bool]] = field(default_factory=dict)
     results: list[tuple[str, str, Result]] = field(default_factory=list)
     aside: list[tuple[Publish, str | None, str]] = field(default_factory=list)
+    shards: set[str] = field(default_factory=set)  # of the boxes in it
 
 
 class Intake:
     """Ingest without a network: `take(batch)` -> Outcome. One per worker; call it from one thread at a time."""
 
-    def __init__(self, store: Store, config: CloudConfig) -> None:
-        self._store, self._config = store, config
+    def __init__(self, store: Store, config: CloudConfig, leases: Leases | None = None) -> None:
+        self._store, self._config, self._leases = store, config, leases
         self._owners = box_table.Owners(store)
         self._insert_job = Plain(store.dialect, sa.insert(jobs).values(_job_columns()))
         self._insert_paper = Plain(store.dialect, sa.insert(papers))
 
     def take(self, batch: list[Publish]) -> Outcome:
-        """Raises what sqlalchemy raises when the database is away; the batch may then be given again."""
+        """Raises what sqlalchemy raises when the database is away; the batch may then be given again. Raises Stale."""
         sorted_ = self._sort(batch)
         try:
             return self._commit(sorted_)
@@ -130,6 +133,7 @@ class Intake:
                     raise BadMessage(message.topic, "this box is not known, or was revoked")
                 value = decode(leaf, message.payload, message.topic)
                 check(value, message.topic)
+                out.shards.add(shard_in(message))
             except BadMessage as error:
                 out.aside.append((message, owner, error.problem))
                 continue
@@ -153,6 +157,8 @@ class Intake:
     def _commit(self, batch: _Sorted) -> Outcome:
         out = Outcome()
         with self._store.write() as connection:
+            if self._leases is not None:
+                self._leases.check(connection, batch.shards)
             came: dict[journals.Journal, list[Run]] = defaultdict(list)
             if batch.parts:
                 self._parts(connection, batch, out)
@@ -298,6 +304,11 @@ class Intake:
         else:
             out.duplicates += 1
         out.answers[box].acks.append(Ack(tomb.epoch, tomb.first, b"", "stored" if new else "duplicate"))
+
+
+def shard_in(message: Publish) -> str:
+    """The shard that a topic names; it may be anything where the topic is not one of ours."""
+    return "".join(message.topic.split("/", 3)[2:3])
 
 
 def _job_columns() -> dict[str, Any]:

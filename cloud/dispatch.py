@@ -2,7 +2,7 @@
 
 An outbox row is sent again, after `resend_s` and then twice as long each time (up to a minute), until the box says that
 it knows (a report, a result). Boxes take the same message twice without harm. A box that is offline is not written to;
-everything due goes out at once when it comes back.
+everything due goes out at once when it comes back. Of several workers each writes to the boxes of its shards.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from cloud import metrics, orders
 from cloud.events import Bell
+from cloud.leases import HOUSE, Leases, Stale
 from cloud.mqtt import Address, Mqtt, Offline
 from cloud.store.database import Store
 from cloud.store.schema import boxes, deliveries, events, outbox, parts, sessions
@@ -36,9 +37,16 @@ class Dispatch:
     """`run()` is a thread's work, until `stopping` is set."""
 
     def __init__(
-        self, store: Store, config: CloudConfig, address: Callable[[], Address], bell: Bell, stopping: threading.Event
+        self,
+        store: Store,
+        config: CloudConfig,
+        address: Callable[[], Address],
+        bell: Bell,
+        stopping: threading.Event,
+        leases: Leases | None = None,
     ) -> None:
         self._store, self._config, self._address, self._bell, self._stopping = store, config, address, bell, stopping
+        self._leases = leases
 
     def run(self) -> None:
         pause = 0.1
@@ -63,18 +71,24 @@ class Dispatch:
             while not self._stopping.is_set():
                 ear.clear()
                 mqtt.receive(0)
-                if time.monotonic() >= next_tick:
-                    next_tick = time.monotonic() + 1
-                    self._tick()
-                if time.monotonic() >= next_sweep:
-                    next_sweep = time.monotonic() + SWEEP_S
-                    self._sweep()
-                while self.send_due(mqtt) and not self._stopping.is_set():
-                    pass
+                try:
+                    keeps_house = self._leases is None or HOUSE in self._leases.held
+                    if keeps_house and time.monotonic() >= next_tick:
+                        next_tick = time.monotonic() + 1
+                        self._tick()
+                    if keeps_house and time.monotonic() >= next_sweep:
+                        next_sweep = time.monotonic() + SWEEP_S
+                        self._sweep()
+                    while self.send_due(mqtt) and not self._stopping.is_set():
+                        pass
+                except Stale as error:
+                    log.warning("rolled back: %s", error)
                 ear.wait(0.5)
 
     def _tick(self) -> None:
         with self._store.write() as connection:
+            if self._leases is not None:
+                self._leases.check(connection, [HOUSE])
             changed = orders.expire(connection, self._config.orders)
             connection.execute(
                 sa.update(outbox)
@@ -89,6 +103,8 @@ class Dispatch:
         at = now_ms()
         old = at - self._config.keep.events_days * 86_400_000
         with self._store.write() as connection:
+            if self._leases is not None:
+                self._leases.check(connection, [HOUSE])
             some = sa.select(events.c.n).where(events.c.at < old).limit(5000)
             connection.execute(sa.delete(events).where(events.c.n.in_(some)))
             connection.execute(sa.delete(deliveries).where(deliveries.c.created_at < old))
@@ -97,10 +113,11 @@ class Dispatch:
             connection.execute(sa.delete(sessions).where(sessions.c.expires_at < at))
 
     def send_due(self, mqtt: Mqtt) -> int:
-        """-> how many messages were sent. What is sent is marked first: a crash between the two costs one wait."""
+        """-> how many messages were sent. What is sent is marked first: a crash between the two costs one wait.
+        Raises Stale."""
         at, first = now_ms(), self._config.orders.resend_s * 1000
         due_now = (
-            sa.select(outbox)
+            sa.select(outbox, boxes.c.shard)
             .join(boxes, boxes.c.id == outbox.c.box)
             .where(
                 outbox.c.done_at.is_(None),
@@ -113,11 +130,15 @@ class Dispatch:
             )  # never print first
             .limit(200)
         )
+        if self._leases is not None:
+            due_now = due_now.where(boxes.c.shard.in_(self._leases.held))
         with self._store.read() as connection:
             if connection.execute(due_now.limit(1)).first() is None:
                 return 0
         with self._store.write() as connection:
             due = connection.execute(due_now.with_for_update(skip_locked=True, of=outbox)).all()
+            if self._leases is not None:
+                self._leases.check(connection, {row.shard for row in due})
             for row in due:
                 wait = min(first << min(row.tries, 10), SLOWEST_MS)
                 values = {"tries": row.tries + 1, "next_at": at + wait}

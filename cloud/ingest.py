@@ -3,6 +3,8 @@
 One thread, one broker connection with a clean session. Whatever has arrived is one transaction; when it is busy, it
 waits `batch_ms` for more. After the commit go, in one write, the PUBACKs to the broker and the acks to the boxes. Acks
 travel with QoS 0: a lost one costs a re-send that is answered `duplicate`, and a broker need not keep them.
+Where there are several workers (PostgreSQL) each takes the messages of the shards it owns (cloud/leases.py), and lets
+those of others go: their boxes send again what nobody acknowledged.
 While the database is away nothing is acknowledged, and boxes and broker keep what they have.
 """
 
@@ -18,11 +20,12 @@ from collections.abc import Callable
 import sqlalchemy as sa
 
 from cloud import metrics
-from cloud.batch import Answer, Intake, Outcome
+from cloud.batch import Answer, Intake, Outcome, shard_in
 from cloud.events import Bell
+from cloud.leases import Leases, Stale
 from cloud.mqtt import Address, Mqtt, Offline, Publish
 from cloud.store.database import Store
-from cloud.store.schema import holes
+from cloud.store.schema import boxes, holes
 from config.cloud import CloudConfig
 from wire import topics
 from wire.messages import Acks, Want, encode, new, now_ms
@@ -36,10 +39,18 @@ class Ingest:
     """`run()` is a thread's work, until `stopping` is set; it finishes the batch it has."""
 
     def __init__(
-        self, store: Store, config: CloudConfig, address: Callable[[], Address], bell: Bell, stopping: threading.Event
+        self,
+        store: Store,
+        config: CloudConfig,
+        address: Callable[[], Address],
+        bell: Bell,
+        stopping: threading.Event,
+        leases: Leases | None = None,
     ) -> None:
         self._store, self._config, self._address, self._bell, self._stopping = store, config, address, bell, stopping
-        self._intake = Intake(store, config)
+        self._leases = leases
+        self._intake = Intake(store, config, leases)
+        self._heard: set[str] = set()  # the topic filters that the broker has of us
         self._next_want = 0.0
         self.connected = threading.Event()
 
@@ -49,7 +60,8 @@ class Ingest:
             mqtt = None
             try:
                 mqtt = Mqtt(self._address(), f"cloud-ingest-{secrets.token_hex(6)}")
-                mqtt.subscribe(topics.all_up())
+                self._heard = set()
+                self._listen(mqtt)
                 log.info("ingest connected broker=%s", mqtt.where)
                 pause = 0.1
                 self.connected.set()
@@ -64,9 +76,21 @@ class Ingest:
                 if mqtt is not None:
                     mqtt.close()
 
+    def _listen(self, mqtt: Mqtt) -> None:
+        """Subscribe to what is ours: all boxes, or the shards that we own now."""
+        held = self._leases.held if self._leases is not None else topics.SHARDS
+        wished = set(topics.all_up()) if len(held) == len(topics.SHARDS) else {of_shard(s) for s in held}
+        if new := sorted(wished - self._heard):
+            mqtt.subscribe(new)
+        if gone := sorted(self._heard - wished):
+            mqtt.unsubscribe(gone)
+        self._heard = wished
+
     def _work(self, mqtt: Mqtt) -> None:
         size, window = self._config.ingest.batch, self._config.ingest.batch_ms / 1000
         while not self._stopping.is_set():
+            if self._leases is not None:
+                self._listen(mqtt)
             batch = mqtt.receive(0.25)
             if len(batch) >= BUSY:
                 end = time.monotonic() + window
@@ -89,11 +113,18 @@ class Ingest:
         """None: we were told to stop before the database came back."""
         pause = 0.1
         while True:
+            if self._leases is not None:
+                held = self._leases.held
+                batch = [message for message in batch if shard_in(message) in held]
+                if not batch:
+                    return Outcome()
             try:
                 began = time.perf_counter()
                 outcome = self._intake.take(batch)
                 metrics.batch(outcome, len(batch), time.perf_counter() - began)
                 return outcome
+            except Stale as error:
+                log.warning("rolled back messages=%d: %s", len(batch), error)
             except sa.exc.SQLAlchemyError as error:
                 log.error("store away retry_s=%.1f messages=%d: %s", pause, len(batch), str(error).splitlines()[0])
                 metrics.STORE_ERRORS.inc()
@@ -106,9 +137,10 @@ class Ingest:
         at, after = now_ms(), self._config.ingest.want_after_s * 1000
         try:
             with self._store.read() as connection:
-                old = connection.execute(
-                    sa.select(holes).where(holes.c.since < at - after).order_by(holes.c.since).limit(2000)
-                ).all()
+                query = sa.select(holes).where(holes.c.since < at - after)
+                if self._leases is not None:
+                    query = query.join(boxes, boxes.c.id == holes.c.box).where(boxes.c.shard.in_(self._leases.held))
+                old = connection.execute(query.order_by(holes.c.since).limit(2000)).all()
             due = [h for h in old if h.asked_at is None or h.asked_at < at - min(after << min(h.asked, 20), 3_600_000)]
             if not due:
                 return
@@ -133,6 +165,11 @@ class Ingest:
         for box, want in wanted.items():
             log.info("want box=%s holes=%d", box, len(want))
             mqtt.publish(topics.down(box, "acks"), encode(new(Acks, want=want)), qos=0)
+
+
+def of_shard(shard: str) -> str:
+    """One filter for each shard: brokers pay for each."""
+    return f"tillwire/1/{shard}/+/up/+"
 
 
 def _answer(mqtt: Mqtt, answers: dict[str, Answer]) -> None:

@@ -23,6 +23,7 @@ PUBLISH: Final = 0x30
 PUBACK: Final = 0x40
 SUBSCRIBE: Final = 0x82
 SUBACK: Final = 0x90
+UNSUBSCRIBE: Final = 0xA2
 PINGREQ: Final = b"\xc0\x00"
 DISCONNECT: Final = b"\xe0\x00"
 MAX_PACKET: Final = 1 << 20  # boxes send 128 KiB at most; a broker that sends more is not ours
@@ -104,6 +105,11 @@ class Mqtt:
             self._early += self._receive(left)
         if 0x80 in self._subacks.pop(mid):
             raise Offline(f"broker {self.where} refuses a subscription of {', '.join(filters)}")
+
+    def unsubscribe(self, filters: list[str]) -> None:
+        """Does not wait for the answer: what comes until then is for the caller to drop."""
+        body = struct.pack("!H", self._next_mid()) + b"".join(_string(f) for f in filters)
+        self._send(bytes([UNSUBSCRIBE]) + _length(len(body)) + body)
 
     def receive(self, timeout_s: float) -> list[Publish]:
         """All messages that have arrived whole; waits up to `timeout_s` for the first. Keeps the connection alive."""

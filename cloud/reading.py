@@ -17,9 +17,10 @@ import sqlalchemy as sa
 
 from cloud import events, metrics
 from cloud.events import Bell, to_json
+from cloud.leases import Leases
 from cloud.reader_door import Reader, ReaderDied
 from cloud.store.database import Store
-from cloud.store.schema import jobs, papers, receipts
+from cloud.store.schema import boxes, jobs, papers, receipts
 from config.cloud import CloudConfig
 from receipt.model import Receipt
 from wire.messages import BadMessage, Reading, unpack_reading
@@ -33,8 +34,16 @@ MAX_MONEY = 1 << 53
 class Readings:
     """`run()` is a thread's work, until `stopping` is set."""
 
-    def __init__(self, store: Store, config: CloudConfig, bell: Bell, stopping: threading.Event) -> None:
+    def __init__(
+        self,
+        store: Store,
+        config: CloudConfig,
+        bell: Bell,
+        stopping: threading.Event,
+        leases: Leases | None = None,
+    ) -> None:
         self._store, self._config, self._bell, self._stopping = store, config, bell, stopping
+        self._leases = leases
         self._reader = Reader()
         self._next_start = 0.0
 
@@ -59,14 +68,17 @@ class Readings:
         return self._some("stored", AT_ONCE) or self._some("again", AT_ONCE // 10)
 
     def _some(self, state: str, limit: int) -> int:
+        query = (
+            sa.select(jobs.c.merchant_id, jobs.c.id, jobs.c.box, jobs.c.tries, papers.c.raw, papers.c.reading)
+            .join(papers, sa.and_(papers.c.merchant_id == jobs.c.merchant_id, papers.c.job_id == jobs.c.id))
+            .where(sa.text(f"jobs.state = '{state}'"))  # spelled out: so that the partial index serves
+            .order_by(jobs.c.merchant_id, jobs.c.id)
+            .limit(limit)
+        )
+        if self._leases is not None:
+            query = query.join(boxes, boxes.c.id == jobs.c.box).where(boxes.c.shard.in_(self._leases.held))
         with self._store.read() as connection:
-            rows = connection.execute(
-                sa.select(jobs.c.merchant_id, jobs.c.id, jobs.c.box, jobs.c.tries, papers.c.raw, papers.c.reading)
-                .join(papers, sa.and_(papers.c.merchant_id == jobs.c.merchant_id, papers.c.job_id == jobs.c.id))
-                .where(sa.text(f"jobs.state = '{state}'"))  # spelled out: so that the partial index serves
-                .order_by(jobs.c.merchant_id, jobs.c.id)
-                .limit(limit)
-            ).all()
+            rows = connection.execute(query).all()
         done: list[tuple[Any, Reading | None, str]] = []
         killers = []
         for row in rows:
@@ -80,6 +92,8 @@ class Readings:
                 break  # write down at once who killed it
         if done or killers:
             with self._store.write() as connection:
+                if self._leases is not None:
+                    done = _still(connection, done, state)
                 self._write(connection, done)
                 if killers:
                     connection.execute(
@@ -172,6 +186,17 @@ class Readings:
             updates,
         )
         events.add_many(connection, news)
+
+
+def _still(connection: sa.Connection, done: list[Any], state: str) -> list[Any]:
+    """Those that no other worker was quicker with, when a shard changed hands; locked until the transaction ends."""
+    ids = [(row.merchant_id, row.id) for row, _, _ in done]
+    query = sa.select(jobs.c.merchant_id, jobs.c.id).where(
+        sa.tuple_(jobs.c.merchant_id, jobs.c.id).in_(ids), jobs.c.state == state
+    )
+    rows = connection.execute(query.order_by(jobs.c.merchant_id, jobs.c.id).with_for_update())
+    mine = {(row.merchant_id, row.id) for row in rows}
+    return [one for one in done if (one[0].merchant_id, one[0].id) in mine]
 
 
 def newer(ours: str | None, theirs: str) -> bool:

@@ -22,6 +22,7 @@ from cloud.broker import SERVICE, Broker
 from cloud.dispatch import Dispatch
 from cloud.events import Bell
 from cloud.ingest import Ingest
+from cloud.leases import Leases
 from cloud.mqtt import Address
 from cloud.reading import Readings
 from cloud.store.database import Store
@@ -40,6 +41,7 @@ class Service:
         self.stopping = threading.Event()
         self.broker: Broker | None = None
         self.ingest: Ingest | None = None
+        self.leases: Leases | None = None
         self._threads: list[threading.Thread] = []
 
     def run(self) -> None:
@@ -57,10 +59,14 @@ class Service:
             if config.sqlite_path is not None:
                 door = Door(self.store, config.sqlite_path, self._administered)
             if works:
-                self.ingest = Ingest(self.store, config, self._address, self.bell, self.stopping)
+                if not self.store.sqlite:
+                    self.leases = Leases(self.store, self.bell, self.stopping)
+                    self._thread("leases", self.leases.run)
+                line = (self.store, config, self._address, self.bell, self.stopping, self.leases)
+                self.ingest = Ingest(*line)
                 self._thread("ingest", self.ingest.run)
-                self._thread("dispatch", Dispatch(self.store, config, self._address, self.bell, self.stopping).run)
-                self._thread("readings", Readings(self.store, config, self.bell, self.stopping).run)
+                self._thread("dispatch", Dispatch(*line).run)
+                self._thread("readings", Readings(self.store, config, self.bell, self.stopping, self.leases).run)
                 self._thread("webhooks", Webhooks(self.store, config, self.bell, self.stopping).run)
             if self.role in ("all", "web"):
                 from cloud.web import serve
@@ -75,6 +81,8 @@ class Service:
                 door.close()
             for thread in self._threads:
                 thread.join(5)
+            if self.leases is not None:
+                self.leases.release()
             if self.broker is not None:
                 self.broker.stop()
             self.store.close()

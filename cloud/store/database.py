@@ -57,7 +57,8 @@ class Store:
             self._reader = _sqlite(path, None)
         else:
             address = sa.make_url(url).set(drivername="postgresql+psycopg")
-            args = {"connect_timeout": 5, "options": "-c statement_timeout=30000 -c lock_timeout=10000"}
+            timeouts = "-c statement_timeout=30000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=20000"
+            args = {"connect_timeout": 5, "options": timeouts}
             self._writer = sa.create_engine(address, pool_size=10, pool_pre_ping=True, connect_args=args)
             self._reader = self._writer
         self.dialect = self._writer.dialect

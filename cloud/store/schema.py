@@ -24,6 +24,8 @@ from sqlalchemy import (
     text,
 )
 
+from wire.topics import shard_of
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -134,6 +136,7 @@ boxes = Table(
     _maybe_text("status"),  # the last Status, JSON
     _maybe_ms("status_at"),  # by our clock
     Column("regress", Integer, nullable=False, server_default="0"),  # statuses in a row that count below what we hold
+    _text("shard", default=lambda context: shard_of(context.get_current_parameters()["id"])),
     Index(None, "merchant_id"),
 )
 
@@ -369,6 +372,23 @@ outbox = Table(  # what a box is to be told, until it says that it knows
         postgresql_where=text("done_at IS NULL"),
     ),
     Index(None, "merchant_id", "order_id"),
+)
+
+# ---- who works for which boxes (cloud/leases.py)
+
+workers = Table(
+    "workers",
+    metadata,
+    _text("id", primary_key=True),
+    _ms("until"),  # alive until then, by the database's clock
+)
+
+shards = Table(
+    "shards",
+    metadata,
+    _text("shard", primary_key=True),  # 00 to ff
+    _text("owner"),  # a worker's id; of one that is not alive, or empty: nobody's
+    Column("term", BigInteger, nullable=False),  # how often it was taken
 )
 
 # ---- telling others

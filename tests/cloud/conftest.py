@@ -30,8 +30,14 @@ class Cloud:
     """`tillwire-cloud all` as a child process, with a folder of its own."""
 
     def __init__(
-        self, folder: Path, store: str | None = None, extra: str = "[ingest]\nreread = false\n", role: str = "all"
+        self,
+        folder: Path,
+        store: str | None = None,
+        extra: str = "[ingest]\nreread = false\n",
+        role: str = "all",
+        broker: str = "",
     ) -> None:
+        """`broker`: lines of [broker] for one that is not the service's own."""
         self.role = role
         self.folder = folder
         self.http_port, self.mqtt_port = free_port(), free_port()
@@ -43,7 +49,7 @@ class Cloud:
 [web]
 listen = "127.0.0.1:{self.http_port}"
 [broker]
-listen = "127.0.0.1:{self.mqtt_port}"
+{broker or f'listen = "127.0.0.1:{self.mqtt_port}"'}
 dir = "{folder}/broker"
 [store]
 url = "{store or f"sqlite://{self.database}"}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.cloud.conftest import PASSWORD, Cloud, free_port, until
+from tests.cloud.conftest import PASSWORD, Cloud, until
+from tests.cloud.mosquitto import Mosquitto
 from tests.simulators.box import SimulatedBox
 from wire.messages import Proof
 
@@ -94,40 +93,22 @@ def test_it_ends_in_time_with_open_pages_and_busy_boxes(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def mosquitto(tmp_path: Path) -> Iterator[int]:
-    """A broker of somebody else's, with a password for everyone -> its port."""
-    program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if program is None or shutil.which("mosquitto_passwd") is None:
-        pytest.skip("needs mosquitto (apt install mosquitto)")
-    port, users = free_port(), tmp_path / "users"
-    for user in ("cloud", "cafe-front-1"):
-        flags = ["-b"] if users.exists() else ["-b", "-c"]
-        subprocess.run(["mosquitto_passwd", *flags, str(users), user, PASSWORD], check=True, capture_output=True)
-    users.chmod(0o644)
-    config = tmp_path / "mosquitto.conf"
-    owner = "user root\n" if os.geteuid() == 0 else ""
-    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous false\npassword_file {users}\n{owner}")
-    process = subprocess.Popen([program, "-c", str(config)], stderr=subprocess.DEVNULL)
-    yield port
-    process.terminate()
-    process.wait(10)
+def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
+    """A broker of somebody else's, with a password for everyone."""
+    broker = Mosquitto(tmp_path, dict.fromkeys(("cloud", "cafe-front-1"), PASSWORD))
+    yield broker
+    broker.close()
 
 
-def test_it_works_with_a_broker_that_is_not_its_own(tmp_path: Path, mosquitto: int) -> None:
-    secret = tmp_path / "secret"
-    secret.write_text(PASSWORD + "\n")
-    cloud = Cloud(tmp_path)
-    text = cloud.config.read_text()
-    own = f'listen = "127.0.0.1:{cloud.mqtt_port}"'
-    assert own in text
-    cloud.config.write_text(text.replace(own, f'url = "mqtt://127.0.0.1:{mosquitto}"\npassword_file = "{secret}"'))
+def test_it_works_with_a_broker_that_is_not_its_own(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    cloud = Cloud(tmp_path, broker=mosquitto.settings)
     cloud.start()
     box = None
     try:
         with cloud.merchant("Corner Cafe", "anna") as cafe:
             cloud.command("box", "add", "Corner Cafe", "cafe-front-1")
             until(lambda: httpx.get(f"{cloud.url}/healthz").json()["broker"])
-            box = SimulatedBox("cafe-front-1", PASSWORD, "127.0.0.1", mosquitto).ready()
+            box = SimulatedBox("cafe-front-1", PASSWORD, "127.0.0.1", mosquitto.port).ready()
             box.status()
             for _ in range(50):
                 box.capture()

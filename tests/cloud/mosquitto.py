@@ -1,0 +1,62 @@
+"""A real mosquitto in a temporary folder, for the tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cloud.conftest import free_port
+
+
+class Mosquitto:
+    """On loopback. `users`: name -> password; or `files`: the passwords and acl that somebody else wrote."""
+
+    def __init__(self, folder: Path, users: dict[str, str] | None = None, files: Path | None = None) -> None:
+        program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+        if program is None or shutil.which("mosquitto_passwd") is None:
+            pytest.skip("needs mosquitto (apt install mosquitto)")
+        self.port, self._log = free_port(), folder / "mosquitto.log"
+        passwords, acl = folder / "users", ""
+        if files is not None:
+            passwords, acl = files / "tillwire.passwd", f"acl_file {files / 'tillwire.acl'}\n"
+        for user, password in (users or {}).items():
+            flags = ["-b"] if passwords.exists() else ["-b", "-c"]
+            subprocess.run(
+                ["mosquitto_passwd", *flags, str(passwords), user, password], check=True, capture_output=True
+            )
+        secret = folder / "secret"
+        if users is not None:
+            passwords.chmod(0o644)
+            secret.write_text(users["cloud"] + "\n")
+        self.settings = f'url = "mqtt://127.0.0.1:{self.port}"\npassword_file = "{secret}"'
+        config = folder / "mosquitto.conf"
+        owner = "user root\n" if os.geteuid() == 0 else ""
+        config.write_text(
+            f"listener {self.port} 127.0.0.1\nallow_anonymous false\npassword_file {passwords}\n{acl}{owner}"
+            "max_inflight_messages 0\nmax_queued_messages 100000\n"
+        )
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen([program, "-c", str(config)], stdout=log, stderr=log)
+        end = time.monotonic() + 15
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 0.5).close()
+                return
+            except OSError:
+                assert self.process.poll() is None and time.monotonic() < end, self._log.read_text()[-2000:]
+                time.sleep(0.02)
+
+    def reload(self) -> None:
+        """It reads its files again."""
+        self.process.send_signal(signal.SIGHUP)
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.wait(10)
