@@ -201,6 +201,15 @@ def _says(name: str) -> bool:
     return False
 
 
+def leading(row: Row) -> tuple[int, str] | None:
+    """(quantity, name) of a line that begins with a number."""
+    lead = _LEAD.match(row.folded)
+    if lead is None or _letters(row.folded[lead.end() :]) < 1 or row.folded.lstrip().startswith("0"):
+        return None
+    value = _ten_thousandths(lead.group(1) or lead.group(2) or lead.group(3))
+    return (value, _trim(row.text[lead.end() :], row.folded[lead.end() :])) if value else None
+
+
 def pair_for(row: Row, amount: int) -> tuple[int, int] | None:
     """(quantity, unit price) of two numbers of a line that multiply to an amount that stands elsewhere."""
     nums = [num for num in row.nums if not num.percent and num.value]

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from receipt.words import key, months
 
 _NUMERIC = re.compile(
-    r"(?<![\d.,])(\d{4}|\d{1,2}) ?([-/.'])? ?(\d{1,2}) ?\2 ?(\d{4}|\d{2})(?![\d]|[.,/]\d{2,}(?![\d:]))"
+    r"(?<![\d.,])(\d{4}|\d{1,2}) ?([-/.'])? ?(\d{1,2}) ?\2 ?(\d{4}|\d{1,2})(?![\d]|[.,/]\d{2,}(?![\d:]))"
 )
 _SPACED = re.compile(r"(?<![\d.,/:-])(\d{4}) (\d{2}) (\d{2})(?![\d.,])")
 _CJK = re.compile(r"(令和|平成|民國|民国|中華民國)?\s?(\d{1,4}|元)\s?[年년]\s?(\d{1,2})\s?[月월]\s?(\d{1,2})\s?[日일]?")
@@ -24,7 +24,8 @@ _DAY_NAME = re.compile(
     r"[ ./,'-]{0,3}(?:de )?(\d{4}|\d{2})(?!\d|[.,:]\d)"
 )
 _NAME_DAY = re.compile(
-    r"(?<![^\W\d_])([^\W\d_]{3,12})[ .,'/-]{0,2}(\d{1,2})(?:st|nd|rd|th)?(?:[ ,.'/-]{1,3}(\d{2}|\d{4})|(\d{4}))(?![\d.:])"
+    r"(?<![^\W\d_])([^\W\d_]{3,12})[ .,'/-]{0,2}(\d{1,2})(?:st|nd|rd|th)?"
+    r"(?:[ ,.'/-]{1,3}(\d{2}|\d{4})|(\d{4}))(?![\d.:])"
 )
 _YEAR_NAME = re.compile(r"(?<!\d)(\d{4})[ ./-]?([^\W\d_]{3,12})[ ./-]?(\d{1,2})(?!\d)")
 _COMPACT = re.compile(r"(?<!\d)(20[0-4]\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?!\d|-\d)")
@@ -113,7 +114,7 @@ def find_dates(folded: str, words: list[str]) -> list[DateHit]:
                 add(DateHit(match.start(), match.end(), match.group(), None, None, iso, True))
     parted = folded.count("/") > 1 or folded.count("-") > 1 or folded.count(".") > 1 or folded.count("'") > 1
     for match in _NUMERIC.finditer(folded) if parted else ():
-        if match.group(2) is None:
+        if match.group(2) is None or (len(match.group(4)) == 1 and len(match.group(1)) != 4):
             continue
         if match.group(2) == "." and not match.group(1).startswith("0") and len(match.group(4)) == 2:
             before = folded[max(0, match.start() - 1) : match.start()]

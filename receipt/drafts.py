@@ -65,6 +65,19 @@ def until_the_sum(drafts: list[Draft], ledger: Ledger) -> list[Draft]:
     return kept
 
 
+def _price_each(drafts: list[Draft], page: Page, ledger: Ledger) -> None:
+    """Where the list shows what one costs and not what all cost, the sums say so: multiply."""
+    several = [draft for draft in drafts if draft.quantity not in (None, SCALE) and draft.unit_price is None]
+    sums = {entry.value for entry in ledger.of("total", "subtotal") if entry.value > 0}
+    if not several or _sum(drafts) in sums:
+        return
+    multiplied = _sum(drafts) + sum((d.amount or 0) * ((d.quantity or 0) - SCALE) // SCALE for d in several)
+    if any(abs(multiplied - value) <= 100 for value in sums):
+        for draft in several:
+            draft.unit_price = draft.amount
+            draft.amount = (draft.quantity or 0) * (draft.amount or 0) // SCALE
+
+
 def _sum(drafts: list[Draft]) -> int:
     return sum((draft.amount or 0) - (draft.discount or 0) for draft in drafts)
 
@@ -111,6 +124,7 @@ def decide_quantities(drafts: list[Draft], page: Page, ledger: Ledger) -> None:
                 draft.quantity = draft.weak
             elif not take_weak:
                 draft.name = f"{draft.name} {draft.weak // SCALE}"
+    _price_each(drafts, page, ledger)
     for draft in drafts:
         if draft.quantity is not None and draft.lead is not None and draft.lead == draft.quantity:
             draft.name = draft.lead_name or draft.name

@@ -128,7 +128,8 @@ def _read(page: Page) -> Receipt:
         return value
 
     drafts = items_rule.read(page, ledger)
-    items_sum = sum(d.amount - (d.discount or 0) for d in drafts if d.amount is not None) if drafts else None
+    priced = [draft for draft in drafts if draft.amount is not None]
+    items_sum = sum((draft.amount or 0) - (draft.discount or 0) for draft in priced) if priced else None
     total = total_rule.read(ledger, items_sum)
     due = total.value if total else None
     subtotal = subtotal_rule.read(ledger, due, items_sum)

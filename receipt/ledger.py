@@ -164,6 +164,13 @@ class Ledger:
                 self.entries.remove(entry)
                 self.roles[entry.row] = ""
 
+    @property
+    def money(self) -> bool:
+        """Whether there is any money on the paper: cents, a currency's sign, or an amount that is called a sum."""
+        page = self.page
+        cents = any(num.places == 2 for row in page.rows for num in row.amounts)
+        return cents or bool(page.symbols) or any(one.role in ("total", "subtotal", "tender") for one in self.entries)
+
     def of(self, *roles: str) -> list[Entry]:
         return [entry for entry in self.entries if entry.role in roles]
 

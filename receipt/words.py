@@ -22,15 +22,14 @@ from operator import methodcaller
 from typing import Final
 
 # Concepts: one bit each. The names are the keys of the vocabulary files.
-NAMES: Final = tuple(
-    """
+_NAMES = """
     total weak_total subtotal part_total excl incl tax tax_summary tax_name_only discount saved service tip tip_hint
     rounding change tendered deposit cash card wallet wechat_pay alipay transit_card e_money voucher account count
     number number_mark not_number date not_date time not_time began table covers cashier member customer points phone
     fax fiscal branch col_name col_qty col_price col_amount col_tax title greeting company address refund void report
     kitchen voucher_kind copy drawer selftest unit_kg unit_l unit_pc
-    """.split()
-)
+"""
+NAMES: Final = tuple(_NAMES.split())
 BIT: Final = {name: 1 << place for place, name in enumerate(NAMES)}
 
 TOTAL, WEAK_TOTAL, SUBTOTAL, PART_TOTAL = (BIT[name] for name in ("total", "weak_total", "subtotal", "part_total"))

@@ -32,7 +32,8 @@ def read(page: Page, merchant: Finding | None) -> Finding | None:
                 break
             continue
         known = bool(row.mask & w.ADDRESS) + bool(_POSTCODE.search(row.text)) + bool(row.text.rstrip().endswith(","))
-        if known and not (row.mask & w.COMPANY and not row.mask & w.ADDRESS and not lines):
+        placed = known > 1 or any(char.isdigit() for char in row.text) or bool(lines)
+        if known and placed and not (row.mask & w.COMPANY and not row.mask & w.ADDRESS and not lines):
             if not lines:
                 first = row.index
             lines.append(re.sub(r"\s{2,}", " ", row.text).strip(" *"))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from receipt import words as w
-from receipt.columns import is_bare, is_head, pair_for, take_apart
+from receipt.columns import is_bare, is_head, leading, pair_for, take_apart
 from receipt.drafts import Draft, decide_quantities, until_the_sum
 from receipt.ledger import Ledger
 from receipt.model import Finding
@@ -40,10 +40,24 @@ _META: Final = (
 
 def read(page: Page, ledger: Ledger) -> list[Draft]:
     """The items, in order."""
+    if not ledger.money:
+        return orders(page)
     start, end = _region(page, ledger)
     drafts = _gather(page, ledger, start, end)
     drafts = until_the_sum(drafts, ledger)
     decide_quantities(drafts, page, ledger)
+    return drafts
+
+
+def orders(page: Page) -> list[Draft]:
+    """What a kitchen is to cook: lines of a number and a name, on paper without money."""
+    drafts: list[Draft] = []
+    for row in page.rows:
+        if row.rule or row.dates or row.times or _is_meta(row, page):
+            continue
+        lead = leading(row)
+        if lead is not None and lead[0] <= 99 * SCALE:
+            drafts.append(Draft(lead[1], row.index, lead[0]))
     return drafts
 
 
@@ -257,6 +271,8 @@ def _counts(row: Row, page: Page) -> bool:
     for _, end, phrase in row.matches:
         if page.meanings[phrase] & w.COUNT:
             follower = row.folded[end : end + 12].lstrip(" :.(s)=")
+            if ":" not in row.folded[end : end + 3] and any(num.places == 2 or num.symbol for num in row.amounts):
+                return False  # "Item 1  10.00"
             return follower[:1].isdigit() and (
                 row.folded[end : end + 3].find(":") >= 0 or _spare(row) <= 3 or len(row.nums) == 1
             )

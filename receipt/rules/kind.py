@@ -24,7 +24,7 @@ def read(page: Page, ledger: Ledger, items: int, total: int | None) -> Finding:
     def heading(concept: int, last: int = _HEAD_ROWS) -> int | None:
         return next((row.index for row in rows[:last] if row.mask & concept and dominated(page, row, concept)), None)
 
-    money = any(row.amounts for row in rows)
+    money = ledger.money
     paid = bool(ledger.of("tender"))
     if ((line := heading(w.SELFTEST)) is not None and not items) or several(w.SELFTEST) >= 3:
         return _found(Kind.SELFTEST, line, 0.8)
@@ -44,7 +44,7 @@ def read(page: Page, ledger: Ledger, items: int, total: int | None) -> Finding:
         return _found(Kind.VOUCHER, line, 0.8)
     if (line := heading(w.COPY, 60)) is not None:
         return _found(Kind.COPY, line, 0.7)
-    if not money and any(row.mask & (w.TABLE | w.NUMBER) for row in rows) and _orders(page):
+    if not money and items and any(row.mask & (w.TABLE | w.NUMBER | w.CASHIER) for row in rows):
         return _found(Kind.KITCHEN, None, 0.6)
     if total is None:
         return _found(Kind.OTHER, None, 0.5)
@@ -55,19 +55,3 @@ def read(page: Page, ledger: Ledger, items: int, total: int | None) -> Finding:
 
 def _found(kind: Kind, line: int | None, confidence: float) -> Finding:
     return Finding(kind.value, line or 0, confidence, "heading" if line is not None else "contents")
-
-
-def _orders(page: Page) -> bool:
-    """Lines of a number and a name, and no money: what the kitchen is to cook."""
-    lines = 0
-    for row in page.rows:
-        head = row.folded.lstrip()[:4]
-        lines += bool(
-            row.letters > 2
-            and row.nums
-            and head[:1].isdigit()
-            and not row.dates
-            and not row.times
-            and len(row.nums) == 1
-        )
-    return lines >= 1

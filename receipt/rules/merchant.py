@@ -65,7 +65,9 @@ def _extent(page: Page, rows: list[Row], place: int) -> tuple[int, int]:
     size = rows[place].width * rows[place].height
     while last + 1 < len(rows) and last - place < 3:
         row = rows[last + 1]
-        if row.rule or row.index != rows[last].index + 1 or row.amounts or row.dates or row.mask & (w.PHONE | w.FAX):
+        if row.rule or row.index != rows[last].index + 1 or row.amounts or row.dates:
+            break
+        if row.mask & (w.PHONE | w.FAX | w.GREETING):
             break
         same_size = row.width * row.height == size
         if not (
@@ -164,5 +166,5 @@ def _score(row: Row, place: int, widest: int, registered: bool) -> float | None:
 
 
 def _clean(text: str) -> str:
-    text = re.sub(r"\s{2,}", " ", text).strip(" *-=_#~.:|+<>")
+    text = re.sub(r"\s{2,}", " ", text).strip(" *-=_#~.:|+<>║│┃─═")
     return re.sub(r"\s*\([^()]*\d{3,}[^()]*\)?\.?$", "", text).strip() or text

@@ -663,3 +663,30 @@ def test_a_line_of_any_length_takes_time_in_proportion(scrap: str) -> None:
 )
 def test_any_number_of_lines_takes_time_in_proportion(line: str) -> None:
     extract([Line(f"{line} {number % 7}" if number % 3 else line) for number in range(20_000)])
+
+
+def test_a_kitchen_order_has_dishes_and_no_money() -> None:
+    order = read(
+        "105 - 28/06/2025 09:32\nWaiter: Jane\nOrder N. 15050\n-----\n 1 Maxi Pizza\n   1/3 Pizza Porcini\n 4 Beer\n"
+    )
+    assert order.kind is Kind.KITCHEN
+    assert order.total is None
+    assert [(i.name, i.quantity, i.amount) for i in order.items] == [
+        ("Maxi Pizza", Decimal(1), None),
+        ("Beer", Decimal(4), None),
+    ]
+
+
+def test_prices_for_one_are_multiplied_where_the_total_says_so() -> None:
+    receipt = read(
+        "面馆\n菜名          数量  单价\n牛肉面          2   9.99\n酸梅汤          1   8.00\n合计：27.98元\n"
+    )
+    assert [(i.quantity, i.unit_price, i.amount) for i in receipt.items] == [
+        (Decimal(2), 999, 1998),
+        (Decimal(1), None, 800),
+    ]
+
+
+def test_the_time_is_when_the_table_was_closed() -> None:
+    receipt = read("BISTRO\nCreated: 1/14/2012 2:17PM\nSettled: 1/14/2012 2:54PM\nTea 2.00\nTOTAL 2.00\n")
+    assert receipt.time == "14:54"
