@@ -90,6 +90,13 @@ def read(ledger: Ledger, items_sum: int | None) -> Choice | None:
         score += min(counts.get(entry.value, 0) - 1, 3) * 0.15
         if entry.num.places == 0 and ledger.page.decimals and not entry.num.symbol:
             score -= 1.5
+        if items_sum is not None and any(
+            close(other.value, items_sum) and other.row < entry.row and other.value < entry.value < other.value * 1.35
+            for other in found
+        ):
+            score += 0.8  # after a total of the items alone
+        if len(row.amounts) == 2 and 0 < 3 * row.amounts[1].value < row.amounts[0].value:
+            score -= 1.5  # the foot of a tax table: net and tax
         if entry.value == 0:
             score -= 1.0
         if entry.mask & w.TAX and entry.mask & w.INCL:
