@@ -54,7 +54,7 @@ class Printer:
         "where the printer is, for example tcp://192.168.1.50:9100, serial:///dev/ttyUSB0?baud=38400 or file:///tmp/out.prn",
         check=_url_of("tcp", "serial", "file"),
     )
-    model: str = key("auto", "A file of config/printers/ without its ending, or auto: what every ESC/POS printer can do.")
+    model: str = key("auto", "A file of config/printers/ without its ending, or auto: what every printer can do.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,12 +131,14 @@ class Demo:
     def look(self) -> None:
         """Ask the databases and the cloud how far everything has come."""
         now = time.monotonic()
-        journal = {
-            bytes(r[0]): (r[1] is not None, r[2] is not None)
-            for r in self.system.query(self.system.capture_db, JOURNAL)
-        }
+        journal: dict[bytes, tuple[bool, bool]] = {}
+        for number, digest, acked_ran, held, pos, size in self.system.query(self.system.capture_db, JOURNAL):
+            journal[digest] = (acked_ran is not None, held is not None)
+            if self.args.no_till and digest not in self.receipts:
+                self.receipts[digest] = Slip(f"job {number & 0xFFFFFFFF}", f"{size} bytes", pos, now, digest)
+                self.recent.append(self.receipts[digest])
         stored = {bytes(r[0]): r[1] for r in self.system.query(self.system.cloud_db, STORED)}
-        paper = self.printer.received if self.printer else b""
+        paper = self.printer.received if self.printer and not self.args.no_till else b""
         for digest, slip in self.receipts.items():
             total = stored.get(digest)
             slip.read = "" if total is None else f"{total / 100:.2f}"
@@ -144,7 +146,7 @@ class Demo:
                 continue
             acked, held = journal.get(digest, (False, True))
             facts = {
-                "paper": digest in journal and (not self.printer or slip.label[-6:].encode() in paper),
+                "paper": digest in journal and (not paper or slip.label[-6:].encode() in paper),
                 "safe": digest in journal,
                 "acked": acked and digest in stored,
                 "gone": acked and not held and digest in stored,
@@ -167,6 +169,7 @@ class Demo:
                 slip.state, slip.proof = answer.get("state", "?"), answer.get("proof", "")
 
     def unfinished(self) -> list[str]:
+        """What has not come all the way yet, in words."""
         left = [
             f"receipt {slip.label}: not {WORDS[step]}"
             for slip in self.receipts.values()
@@ -259,10 +262,11 @@ class Demo:
         return 0
 
 
-# hash, when it was released, whether its bytes are still there
 STORED = "SELECT j.sha256, r.total FROM jobs j LEFT JOIN receipts r ON r.job_id = j.id AND r.n = 0"
+# key, hash, when it was released, whether its bytes are still there
 JOURNAL = """
-SELECT sha256, acked_ran, (SELECT 1 FROM pieces WHERE pieces.id BETWEEN capture * 128 AND capture * 128 + 127)
+SELECT id, sha256, acked_ran, (SELECT 1 FROM pieces WHERE pieces.id BETWEEN capture * 128 AND capture * 128 + 127),
+    pos, size
 FROM jobs
 """
 
