@@ -33,9 +33,8 @@ _TIME = re.compile(
     r"(?<![\d.,:/])([01]?\d|2[0-4]) ?([:：h点時时시.]) ?([0-5]\d)(?: ?[:：.m分분] ?([0-5]\d))?"
     r"(?![\d])(?:[.,]\d{1,3})?\s?(?:([ap])\s?\.?m\b\.?|([ap])(?![^\W\d_]))?"
 )
-_MAYBE_TIME = re.compile(
-    r"\d ?(?:[：h点時时시] ?\d|\. ?\d\d ?(?:[ap]|uhr|h))|(?:time|uhr|hora|ora|heure|zeit|saat)[a-z]*[ .:]{1,4}\d"
-)
+_HOUR_SIGN = re.compile(r"\d ?[h：点時时시] ?\d")
+_POINT_TIMES: Final = ("am", "pm", "a.m", "p.m", "uhr", "time", "hora", "ora ", "heure", "zeit", "saat", "kl")
 _HALF_DAY = re.compile(r"(上午|下午|午前|午後|오전|오후|晚上|凌晨|中午)\s?$")
 _AFTER_NOON: Final = frozenset(("下午", "午後", "오후", "晚上"))
 _FIRST_YEAR, _LAST_YEAR = 1990, 2049
@@ -154,8 +153,10 @@ def find_dates(folded: str, words: list[str]) -> list[DateHit]:
 def find_times(folded: str) -> list[TimeHit]:
     """The times of day of a folded line. "11.39" alone is no time; with a.m. or seconds it is."""
     hits: list[TimeHit] = []
-    if ":" not in folded and not _MAYBE_TIME.search(folded):
-        return hits
+    if ":" not in folded:
+        pointed = "." in folded and any(mark in folded for mark in _POINT_TIMES)
+        if not pointed and not (("h" in folded or not folded.isascii()) and _HOUR_SIGN.search(folded)):
+            return hits
     for match in _TIME.finditer(folded):
         hour_text, sign, minute, second, half, half_short = match.groups()
         half = half or half_short

@@ -18,7 +18,6 @@ import tomllib
 import unicodedata
 from functools import cache
 from importlib.resources import files
-from operator import methodcaller
 from typing import Final
 
 # Concepts: one bit each. The names are the keys of the vocabulary files.
@@ -107,9 +106,6 @@ _RUN_TOGETHER: Final = 7  # letters of a word from which on it may be several
 _GLUE: Final = frozenset(("eur", "euro", "euros", "usd", "myr", "the", "you", "for", "and"))
 
 
-_span = methodcaller("span")
-
-
 def words_of(folded: str) -> list[str]:
     """The words and numbers of a folded line; a run of Chinese, Japanese or Korean is none."""
     return _WORD.findall(folded)
@@ -162,11 +158,11 @@ class Phrasebook:
         phrases, begun = self.phrases, self._begun
         texts = _WORD.findall(folded) if known is None else known
         if not (phrases.isdisjoint(texts) and begun.isdisjoint(texts)):
-            found = self._find_spaced(folded)
+            found = self._find_spaced(folded, texts)
         else:
             for text in texts:
                 if len(text) >= _RUN_TOGETHER and self._parts(text):
-                    found = self._find_spaced(folded)
+                    found = self._find_spaced(folded, texts)
                     break
         if not folded.isascii() and _WIDE.search(folded):
             wide = self._find_wide(folded)
@@ -174,10 +170,15 @@ class Phrasebook:
                 found = sorted(wide + [m for m in found if not any(s <= m[0] < e for s, e, _ in wide)])
         return found
 
-    def _find_spaced(self, folded: str) -> list[Match]:
+    def _find_spaced(self, folded: str, texts: list[str]) -> list[Match]:
         found: list[Match] = []
         phrases, begun = self.phrases, self._begun
-        words = [(folded[start:end], start, end) for start, end in map(_span, _WORD.finditer(folded))]
+        words: list[tuple[str, int, int]] = []
+        at = 0
+        for text in texts:  # in order, and nothing but signs between them: each is found where it stands
+            start = folded.find(text, at)
+            at = start + len(text)
+            words.append((text, start, at))
         place, last = 0, len(words)
         while place < last:
             first, start, end = words[place]
