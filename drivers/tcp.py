@@ -22,7 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 from drivers import DeviceGone
 
 READ = 65536
-BUFFER = 128 * 1024  # kernel buffers: what a POS may believe printed while the printer stands still is bounded by them
+BUFFER = 256 * 1024  # kernel buffers: what a POS may believe printed while the printer stands still is bounded by them
 SIOCOUTQ = termios.TIOCOUTQ  # the same number on every Linux: bytes not yet acknowledged by the peer
 NO_LINGER = struct.pack("ii", 1, 0)
 

@@ -16,7 +16,7 @@ from relay.loop import Loop, Timer
 from relay.store import Key, Recording, Store
 
 SAVE_S, SAVE_BYTES = 0.25, 64 * 1024
-BURST_S, BURST_BYTES = 0.02, 512 * 1024  # 64 KiB come again this soon: so many are saved together
+BURST_S, BURST_BYTES = 0.02, 128 * 1024  # 64 KiB come again this soon: handed to the kernel in such pieces
 STALLED_S = 10.0  # a cut whose last byte does not come
 TAIL_S = 0.04  # a pulse or feed this soon after the cut still belongs to the job
 ASKS, STATE, INIT, CUTS, REALTIME, STORES = 1, 2, 4, 8, 16, 32  # what of a command the print path has to know
@@ -117,7 +117,7 @@ class Capture:
         self._gate_queue: list[Gate | None] = []
         self._saved = 0
         self._saved_at = 0.0
-        self._saving = False
+        self._saving = self._soft = False  # a save is under way; the last one did not wait for the disk
         self._save_timer: Timer | None = None
         self._quiet_timer: Timer | None = None
         self._tail_timer: Timer | None = None
@@ -264,7 +264,8 @@ class Capture:
     def _begin(self, at: int, before: Recording | None) -> None:
         self._recording = Recording(self.pos, self.printer, before)
         self._handed, self._saved = at, 0
-        self._last = self.loop.now
+        self._last = self._saved_at = self.loop.now
+        self._soft = False
         if self._quiet_timer is None:
             self._quiet_timer = self.loop.after(self.settings.quiet_s, self._quiet)
 
@@ -377,16 +378,23 @@ class Capture:
 
     def _save(self) -> None:
         self._save_timer = None
+        if self.jobs.open and self._soft:
+            self._saved = 0  # what the kernel was given is to be on disk too
+            if self._saving:
+                self._save_timer = self.loop.after(BURST_S, self._save)
+                return
         self._save_now()
 
     def _save_now(self) -> None:
         recording = self._recording
         if self._saving or recording is None or not self.jobs.open or recording.handed == self._saved:
             return
-        if self.loop.now - self._saved_at < BURST_S and recording.handed - self._saved < BURST_BYTES:
+        pouring = self.loop.now - self._saved_at < BURST_S
+        if pouring and recording.handed - self._saved < BURST_BYTES:
             return
         self._saving, self._saved, self._saved_at = True, recording.handed, self.loop.now
-        self.journal.save(recording, self._save_done)
+        self._soft = pouring and self._save_timer is not None
+        self.journal.save(recording, self._save_done, soft=self._soft)
 
     def _save_done(self, nothing: None) -> None:
         self._saving = False

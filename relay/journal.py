@@ -39,9 +39,10 @@ class AlreadyRunning(Exception):
 
 
 class _Op:
-    """`final`: the recording ends with it; when it fails, a tombstone takes its place."""
+    """`final`: the recording ends with it; when it fails, a tombstone takes its place. `soft`: it need not be on disk
+    at once, because what is will follow within milliseconds."""
 
-    __slots__ = ("done", "failed", "final", "recording", "work")
+    __slots__ = ("done", "failed", "final", "recording", "soft", "work")
 
     def __init__(
         self,
@@ -50,8 +51,10 @@ class _Op:
         failed: Callable[[Exception], None] | None,
         recording: Recording | None = None,
         final: bool = False,
+        soft: bool = False,
     ) -> None:
         self.work, self.done, self.failed, self.recording, self.final = work, done, failed, recording, final
+        self.soft = soft
 
 
 class Journal:
@@ -71,6 +74,7 @@ class Journal:
         self._unchecked = 0  # bytes in the WAL
         self._checkpoint_after = CHECKPOINT_AFTER
         self._full = False  # the disk was full, and the reserve is spent
+        self._pouring = False  # a big job is coming in: its cut must not wait for a checkpoint
         self._lock_file: int | None = None
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
 
@@ -126,14 +130,18 @@ class Journal:
         self._reads.append(op)
         self._queue.put(_NUDGE)
 
-    def save(self, recording: Recording, done: Callable[[None], None]) -> None:
-        """What has come so far of a job in progress. `done` also when it failed: the next save has it all."""
+    def save(self, recording: Recording, done: Callable[[None], None], *, soft: bool = False) -> None:
+        """What has come so far of a job in progress. `done` also when it failed: the next save has it all.
+
+        `soft`: bytes are pouring in. Whole pieces are hashed and handed to the kernel while they do, so that at the
+        cut there is little left to do; the next save or the end of the job waits for the disk.
+        """
 
         def work(store: Store) -> None:
             self._room_for(recording)
-            store.save(recording)
+            store.save(recording, whole_pieces=soft)
 
-        self._queue.put(_Op(work, done, lambda error: done(None), recording))
+        self._queue.put(_Op(work, done, lambda error: done(None), recording, soft=soft))
 
     def finish(
         self,
@@ -182,6 +190,7 @@ class Journal:
                 pass
             stopping = None in ops
             writes = [op for op in ops if op is not None and op is not _NUDGE]
+            self._pouring = bool(writes) and writes[-1].soft
             if writes or self._owed or (self._store is None and not stopping):
                 self._commit(writes)
             while self._reads and self._queue.empty():
@@ -190,7 +199,7 @@ class Journal:
                 self._make_reserve()
             if self._reads:
                 self._queue.put(_NUDGE)
-            elif self._queue.empty() or self._unchecked > CHECKPOINT_AT_ONCE:
+            elif (self._queue.empty() and not self._pouring) or self._unchecked > CHECKPOINT_AT_ONCE:
                 self._tidy()
         if self._store is not None:
             self._checkpoint("TRUNCATE")
@@ -244,6 +253,7 @@ class Journal:
             db = store.db
             written = sum(len(piece) for op in ops if op.recording is not None for piece in op.recording.inbox)
             before = store.kept, dict(store.unsettled), set(store.fresh_tombs)
+            store.sync(not all(op.soft for op in ops) or not ops)
             db.execute("BEGIN IMMEDIATE")
             try:
                 if pay:

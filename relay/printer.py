@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from config.models import Model
     from relay.link import PosLink
 
-HIGH = 64 * 1024  # bytes that wait to be written: more, and the POS is not read any further
+HIGH = 256 * 1024  # bytes that wait to be written: more, and the POS is not read any further
 TRIM_AT = 64 * 1024  # bytes written and perhaps not taken: more, and the device is asked
 RETRY_FIRST_S, RETRY_MOST_S = 0.2, 5.0
 CONNECT_S = 3.0

@@ -262,3 +262,28 @@ def test_the_relay_is_small_and_starts_at_once(box: Box) -> None:
         "sys.exit(','.join(bad))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr.strip() == ""
+
+
+@pytest.mark.parametrize("size", [60_000, 200_000, 700_000, 2_000_000])
+def test_a_picture_that_pours_in_is_kept_whole(box: Box, printer: SimulatedPrinter, size: int) -> None:
+    """It goes into the journal while it comes; what was handed over early is not written twice, nor left out."""
+    rng = random.Random(size)
+    stream = b"\x1b@"
+    while len(stream) < size:
+        stream += b"\x1dv0\x00\x48\x00\xff\x00" + rng.randbytes(72 * 255)
+    pos = box.pos()
+    pos.send(stream + b"\x1dV\x00" + RECEIPT)
+    jobs = box.jobs(2)
+    assert [raw for _, raw in jobs] == [stream + b"\x1dV\x00", RECEIPT]
+    assert jobs[0][0]["sha256"] == hashlib.sha256(stream + b"\x1dV\x00").hexdigest()
+
+
+def test_a_picture_that_stops_coming_is_on_disk(box: Box, printer: SimulatedPrinter) -> None:
+    pos = box.pos()
+    block = b"\x1dv0\x00\x48\x00\xff\x00" + random.Random(1).randbytes(72 * 255)
+    pos.send(block * 40)
+    printer.printed(len(block) * 40)
+    until(lambda: box.sql("SELECT sum(length(raw)) FROM pieces") == [(len(block) * 40,)])
+    box.kill()
+    box.start()
+    assert box.jobs(1)[0][1] == block * 40
