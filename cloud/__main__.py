@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from pathlib import Path
 from typing import Any
 
 from config.cloud import CloudConfig, load_cloud
@@ -46,7 +47,9 @@ def _command(config: CloudConfig, arguments: argparse.Namespace) -> int:
     from cloud import admin
     from cloud.store.database import Busy, StoreAway
 
-    name = f"{arguments.command}_{arguments.what}"
+    if arguments.command in ("backup", "restore"):
+        return _copy(config, arguments)
+    name = "_".join(word for word in (arguments.command, getattr(arguments, "what", None)) if word)
     given: dict[str, Any] = {k: v for k, v in vars(arguments).items() if k not in ("config", "command", "what")}
     if given.pop("password_stdin", False):
         given["password"] = sys.stdin.readline().rstrip("\r\n")
@@ -56,8 +59,15 @@ def _command(config: CloudConfig, arguments: argparse.Namespace) -> int:
         given["password"] = getpass.getpass("password: ")
     if name == "channel_set":
         given["auto_accept"] = given["auto_accept"] == "yes"
+    if name == "reread":
+        given = _what_to_reread(given)
     try:
         answer = admin.run(config, name, given)
+        while answer.get("more"):  # in pieces: the service goes on in between
+            piece = admin.run(config, name, given | {"after": answer["more"]})
+            answer = {key: value + answer[key] for key, value in piece.items() if key != "more"} | {
+                "more": piece["more"]
+            }
     except (admin.Refused, Busy, StoreAway) as error:
         print(error, file=sys.stderr)
         return 1
@@ -65,9 +75,48 @@ def _command(config: CloudConfig, arguments: argparse.Namespace) -> int:
         print("  ".join("-" if value is None else str(value) for value in row.values()))
     if "merchant" in answer:
         print(f"merchant {answer['merchant']}, user {answer['user']}")
+    if name == "reread":
+        print(f"{answer['count']} receipts will be read again")
+    if name == "erase":
+        print(f"{answer['count']} orders erased")
+        if answer["open"]:
+            print(f"{answer['open']} orders are still open: erase again when they have ended", file=sys.stderr)
     if "secret" in answer:
         print("Keep this; it is not shown again:", file=sys.stderr)
         print(answer["secret"])
+    return 0
+
+
+def _what_to_reread(given: dict[str, Any]) -> dict[str, Any]:
+    from datetime import UTC, datetime
+
+    from receipt.extract import RULES_VERSION
+
+    since, everything = given.pop("since"), given.pop("all")
+    moment = datetime.fromisoformat(since).replace(tzinfo=UTC) if since else None
+    return given | {
+        "since_ms": int(moment.timestamp() * 1000) if moment else 0,
+        "rules": None if everything else RULES_VERSION,
+    }
+
+
+def _date(text: str) -> str:
+    from datetime import date
+
+    date.fromisoformat(text)  # ValueError: argparse says so
+    return text
+
+
+def _copy(config: CloudConfig, arguments: argparse.Namespace) -> int:
+    from cloud.admin import Refused
+    from cloud.backup import backup, restore
+    from cloud.store.database import Busy
+
+    try:
+        print((backup if arguments.command == "backup" else restore)(config, Path(arguments.file)))
+    except (Refused, Busy, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
     return 0
 
 
@@ -79,6 +128,12 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("web", help="pages and API only")
     commands.add_parser("ingest", help="taking in and sending out only")
 
+    for word, text in (
+        ("backup", "copy the SQLite database to FILE, also while the service runs"),
+        ("restore", "put FILE in the place of the SQLite database; the service must not run"),
+    ):
+        commands.add_parser(word, help=text).add_argument("file", metavar="FILE")
+
     def group(name: str, text: str) -> Any:
         return commands.add_parser(name, help=text).add_subparsers(dest="what", required=True, metavar="WHAT")
 
@@ -87,10 +142,20 @@ def _parser() -> argparse.ArgumentParser:
     merchant.add_argument("--user", required=True, help="what is typed at log-in")
     merchant.add_argument("--role", default="owner", choices=("owner", "staff", "readonly"))
     merchant.add_argument("--password-stdin", action="store_true", help="the password is the first line of stdin")
-    key = group("key", "API keys").add_parser("add", help="print a new key (last line of stdout)")
+    keys = group("key", "API keys")
+    keys.add_parser("list", help="a merchant's keys: id, label, scopes").add_argument("merchant", help="name or id")
+    keys.add_parser("revoke", help="a key stops working within a second").add_argument("key", help="its id, or itself")
+    key = keys.add_parser("add", help="print a new key (last line of stdout)")
     key.add_argument("merchant", help="name or id")
     key.add_argument("--label", default="")
     key.add_argument("--scope", action="append", dest="scopes", metavar="SCOPE", help="default: all")
+    again = commands.add_parser("reread", help="read receipts again with the rules of this version")
+    again.add_argument("--merchant", help="name or id; else all")
+    again.add_argument("--since", type=_date, metavar="DATE", help="those that came since then, YYYY-MM-DD (UTC)")
+    again.add_argument("--all", action="store_true", help="also those that were read with these rules already")
+    gone = commands.add_parser("erase", help="take a person's name, number and notes out of their orders")
+    gone.add_argument("--phone", required=True)
+    gone.add_argument("--merchant", help="name or id; else all")
     box = group("box", "boxes")
     add = box.add_parser("add", help="print a new box's broker password (last line of stdout); again: a new password")
     add.add_argument("merchant", help="name or id")

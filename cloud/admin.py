@@ -18,10 +18,10 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from cloud import audit, auth
+from cloud import audit, auth, history
 from cloud.broker import new_password
 from cloud.store.database import Busy, Store
-from cloud.store.schema import boxes, channels, merchants, orders, users
+from cloud.store.schema import api_keys, boxes, channels, merchants, orders, users
 from config.cloud import CloudConfig
 from wire.messages import now_ms, uuid7
 from wire.topics import BOX, is_box
@@ -74,6 +74,50 @@ def key_add(store: Store, merchant: str, label: str = "", scopes: list[str] | No
         key = auth.new_key(connection, merchant_id, label, chosen)
         audit.add(connection, merchant_id, "operator", "key.add", label or "-", " ".join(chosen))
     return {"secret": key}
+
+
+def key_list(store: Store, merchant: str) -> dict[str, Any]:
+    with store.read() as connection:
+        rows = connection.execute(
+            sa.select(api_keys.c.id, api_keys.c.label, api_keys.c.scopes, api_keys.c.created_at, api_keys.c.revoked_at)
+            .where(api_keys.c.merchant_id == _merchant(connection, merchant))
+            .order_by(api_keys.c.id)
+        )
+        return {"rows": [dict(row._mapping) for row in rows]}
+
+
+def key_revoke(store: Store, key: str) -> dict[str, Any]:
+    """By its id, or the key itself. It stops working within a second."""
+    with store.write() as connection:
+        row = auth.find_key(connection, key)
+        if row is None:
+            raise Refused("there is no such key: `key list MERCHANT` shows their ids")
+        mine = (api_keys.c.merchant_id == row.merchant_id, api_keys.c.id == row.id)
+        connection.execute(
+            sa.update(api_keys).where(*mine, api_keys.c.revoked_at.is_(None)).values(revoked_at=now_ms())
+        )
+        audit.add(connection, row.merchant_id, "operator", "key.revoke", row.id, row.label)
+    return {}
+
+
+def reread(
+    store: Store, merchant: str | None = None, since_ms: int = 0, rules: str | None = None, after: str = ""
+) -> dict[str, Any]:
+    """A piece of it; `more` is what to call it with next, as `after`."""
+    with store.write() as connection:
+        chosen = _merchant(connection, merchant) if merchant else None
+        count, more = history.read_again(connection, chosen, since_ms, rules, after)
+    return {"count": count, "more": more}
+
+
+def erase(store: Store, phone: str, merchant: str | None = None, after: str = "") -> dict[str, Any]:
+    """A piece of it, as above."""
+    if not re.fullmatch(r"\+?\d{6,15}", history.digits(phone)):
+        raise Refused("a phone number has 6 to 15 digits, for example +49 170 1234567")
+    with store.write() as connection:
+        chosen = _merchant(connection, merchant) if merchant else None
+        erased, still_open, more = history.erase_customer(connection, phone, chosen, after)
+    return {"count": erased, "open": still_open, "more": more}
 
 
 def box_add(store: Store, merchant: str, box: str) -> dict[str, Any]:
@@ -153,6 +197,10 @@ def audit_check(store: Store) -> dict[str, Any]:
 OPERATIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "merchant_add": merchant_add,
     "key_add": key_add,
+    "key_list": key_list,
+    "key_revoke": key_revoke,
+    "reread": reread,
+    "erase": erase,
     "box_add": box_add,
     "box_revoke": box_revoke,
     "box_list": box_list,

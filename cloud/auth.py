@@ -11,6 +11,7 @@ import secrets
 import threading
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import argon2
 import sqlalchemy as sa
@@ -120,6 +121,15 @@ def key_owner(store: Store, key: str) -> Who | None:
             )
         ).first()
     return Who(row.merchant_id, f"key {row.id}", frozenset(row.scopes.split()), id=row.id) if row else None
+
+
+def find_key(connection: sa.Connection, key: str) -> Any:
+    """(merchant_id, id, label) of a key, by its id or by itself; None: there is none."""
+    return connection.execute(
+        sa.select(api_keys.c.merchant_id, api_keys.c.id, api_keys.c.label).where(
+            sa.or_(api_keys.c.id == key, api_keys.c.key_hash == _digest(key))
+        )
+    ).first()
 
 
 def _digest(secret: str) -> bytes:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
-from cloud import metrics, orders
+from cloud import history, metrics, orders
 from cloud.events import Bell
 from cloud.leases import HOUSE, Leases, Stale
 from cloud.mqtt import Address, Mqtt, Offline
@@ -111,6 +111,14 @@ class Dispatch:
             connection.execute(sa.delete(outbox).where(outbox.c.done_at < at - KEEP_OUTBOX_MS))
             connection.execute(sa.delete(parts).where(parts.c.received_at < at - KEEP_PARTS_MS))
             connection.execute(sa.delete(sessions).where(sessions.c.expires_at < at))
+
+        if days := self._config.keep.receipts_days:
+            while not self._stopping.is_set():
+                with self._store.write() as connection:
+                    if self._leases is not None:
+                        self._leases.check(connection, [HOUSE])
+                    if not history.forget_receipts(connection, at - days * 86_400_000):
+                        return
 
     def send_due(self, mqtt: Mqtt) -> int:
         """-> how many messages were sent. What is sent is marked first: a crash between the two costs one wait.

@@ -94,7 +94,7 @@ class Readings:
             with self._store.write() as connection:
                 if self._leases is not None:
                     done = _still(connection, done, state)
-                self._write(connection, done)
+                self._write(connection, done, again=state == "again")
                 if killers:
                     connection.execute(
                         sa.update(jobs)
@@ -135,9 +135,13 @@ class Readings:
             log.error("the reader does not start, what boxes read is taken: %s", error)
             return False
 
-    def _write(self, connection: sa.Connection, done: list[tuple[Any, Reading | None, str]]) -> None:
+    def _write(
+        self, connection: sa.Connection, done: list[tuple[Any, Reading | None, str]], again: bool = False
+    ) -> None:
+        """`again`: only what is read otherwise than before is news."""
         if not done:
             return
+        before = _receipts_of(connection, [row for row, _, _ in done]) if again else {}
         updates, rows, news = [], [], []
         for row, reading, state in done:
             metrics.READ.labels(state).inc()
@@ -153,7 +157,10 @@ class Readings:
                     "b_raster": found.raster_only,
                 }
             )
-            rows += [receipt_row(row.merchant_id, row.id, n, r) for n, r in enumerate(found.receipts)]
+            mine = [receipt_row(row.merchant_id, row.id, n, r) for n, r in enumerate(found.receipts)]
+            rows += mine
+            if again and before.get((row.merchant_id, row.id), []) == mine:
+                continue
             first = found.receipts[0] if found.receipts else Receipt()
             data = {
                 "box": row.box,
@@ -186,6 +193,15 @@ class Readings:
             updates,
         )
         events.add_many(connection, news)
+
+
+def _receipts_of(connection: sa.Connection, of: list[Any]) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    out: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    keys = [(row.merchant_id, row.id) for row in of]
+    query = sa.select(receipts).where(sa.tuple_(receipts.c.merchant_id, receipts.c.job_id).in_(keys))
+    for row in connection.execute(query.order_by(receipts.c.job_id, receipts.c.n)):
+        out.setdefault((row.merchant_id, row.job_id), []).append(dict(row._mapping))
+    return out
 
 
 def _still(connection: sa.Connection, done: list[Any], state: str) -> list[Any]:

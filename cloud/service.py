@@ -91,9 +91,23 @@ class Service:
     def _wait(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stopping.set())
+        shown = None
+        if self.config.ingest.metrics:
+            from cloud.metrics_page import MetricsPage
+
+            shown = MetricsPage(self.config.ingest.metrics, self.works)
         ready()
         while not self.stopping.wait(0.5):
             pass
+        if shown is not None:
+            shown.close()
+
+    def works(self) -> dict[str, bool]:
+        """Name of a part -> whether it works, for /healthz."""
+        parts = {"web": True} if self.role in ("all", "web") else {}
+        if self.ingest is not None:
+            parts["broker"] = self.ingest.connected.is_set()
+        return parts
 
     def _address(self) -> Address:
         return self.broker.address if self.broker is not None else external(self.config)

@@ -123,14 +123,8 @@ async def serve(service: Service) -> None:
     """Until SIGTERM or SIGINT, or until a worker fails."""
     config = service.config
 
-    def works() -> dict[str, bool]:
-        parts = {"web": True}
-        if service.ingest is not None:
-            parts["broker"] = service.ingest.connected.is_set()
-        return parts
-
     pictures = Shared()
-    cloud = Context(service.store, config, service.bell, service.stopping, pictures, works)
+    cloud = Context(service.store, config, service.bell, service.stopping, pictures, service.works)
     line = _listen(config.web.listen)
     server = _Server(
         uvicorn.Config(

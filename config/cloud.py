@@ -85,6 +85,11 @@ class Ingest:
         high=1000,
     )
     want_after_s: int = key(60, "A hole in a box's numbers is asked for when it is this old, in s.", low=1, high=86400)
+    metrics: str = key(
+        "",
+        "Address and port of /metrics and /healthz in a process of the role ingest. Empty: none.",
+        check=lambda value: _listen(value) if value else None,
+    )
     reread: bool = key(True, "Read receipts again that a box read with other rules than ours, or not at all.")
 
 
@@ -106,6 +111,12 @@ class Webhooks:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
+    receipts_days: int = key(
+        0,
+        "What is on receipts is erased after this time, in days; their keys and hashes stay. 0: never.",
+        low=0,
+        high=36500,
+    )
     events_days: int = key(
         30, "Events can be pulled, and deliveries looked at, for this long, in days.", low=7, high=3650
     )
@@ -124,7 +135,7 @@ class CloudConfig:
     ingest: Ingest = section(Ingest, "Taking in what boxes send.")
     orders: Orders = section(Orders, "Orders, from the platform to paper.")
     webhooks: Webhooks = section(Webhooks, "Telling platforms what happened.")
-    keep: Keep = section(Keep, "How long things are kept. Receipts and orders are kept until they are erased.")
+    keep: Keep = section(Keep, "How long things are kept. Orders are kept until they are erased.")
     log: Log = section(Log, "The log.")
 
     @property
@@ -145,6 +156,8 @@ def _between(config: CloudConfig) -> list[str]:
     """Problems between keys."""
     out = []
     broker = config.broker
+    if 0 < config.keep.receipts_days < 30:
+        out.append("[keep] receipts_days must be 0 (for ever) or at least 30: boxes send again what they keep")
     if bool(broker.cert_file) != bool(broker.key_file):
         out.append("[broker] cert_file and key_file belong together: give both or none")
     if broker.url == "embedded":

@@ -52,7 +52,7 @@ class Store:
             if path is None:
                 path = Path("/" + urlsplit(url).path.lstrip("/"))
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = _take(path.with_name(path.name + ".lock"))
+            self._lock = take(path.with_name(path.name + ".lock"))
             self._writer = _sqlite(path, StaticPool)
             self._reader = _sqlite(path, None)
         else:
@@ -155,7 +155,8 @@ def _sqlite(path: Path, pool: type[sa.Pool] | None) -> sa.Engine:
     return engine
 
 
-def _take(path: Path) -> int:
+def take(path: Path) -> int:
+    """Hold the lock file of a SQLite database -> its descriptor. Raises Busy."""
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

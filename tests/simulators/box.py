@@ -99,6 +99,8 @@ class SimulatedBox:
         self.acks: dict[tuple[str, int], Ack] = {}
         self.acked_ids: set[str] = set()
         self.wanted: list[Any] = []
+        self.kept: dict[tuple[str, int], Captured] = {}  # a box keeps what was acknowledged for `keep_days`
+        self.offers_again = True  # whether it answers a `want` from there
         self.orders: queue.Queue[Any] = queue.Queue()
         self.commands: queue.Queue[Any] = queue.Queue()
         self.other: list[str] = []  # topics that are not ours
@@ -138,6 +140,7 @@ class SimulatedBox:
         """The next job, published."""
         self.seq += 1
         message = job(self.epoch, self.seq, text, **changes)
+        self.kept[self.epoch, self.seq] = message
         self.publish("receipts", message)
         return message
 
@@ -202,6 +205,11 @@ class SimulatedBox:
                     self.results.append(ack.result)
                 self.acked_ids |= set(value.ids)
                 self.wanted += value.want
+                if self.offers_again:
+                    for want in value.want:
+                        for seq in range(want.first, want.last + 1):
+                            if (want.epoch, seq) in self.kept:
+                                self.publish("receipts", self.kept[want.epoch, seq])
             elif leaf == "orders":
                 self.orders.put(value)
             else:
