@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from agent import journals
 from wire import messages
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -50,6 +51,9 @@ def _row(values: tuple[object, ...]) -> Row:
 def put_job(connection: sqlite3.Connection, job: messages.Captured, withheld: bool) -> Row | None:
     """The new row; None when the job was here already."""
     assert job.raw is None
+    journals.taken(connection, job.epoch, job.seq, job.seq)
+    if job.was is not None:
+        journals.taken(connection, job.was[0], job.was[1], job.was[1])
     return _put(
         connection,
         ("receipts", "job", job.id, job.epoch, job.seq, job.sha256, job.size, int(withheld), _encode(job)),
@@ -59,6 +63,7 @@ def put_job(connection: sqlite3.Connection, job: messages.Captured, withheld: bo
 def put_tomb(connection: sqlite3.Connection, tomb: messages.Tombstone) -> Row | None:
     """As put_job. It takes the place of a shorter one, and of jobs that stood in its range: they will never come."""
     length = tomb.last - tomb.first + 1
+    journals.taken(connection, tomb.epoch, tomb.first, tomb.last)
     connection.execute(
         "DELETE FROM outbox WHERE epoch = ? AND seq BETWEEN ? AND ? AND (kind = 'job' OR kind = 'tomb' AND size < ?)",
         (tomb.epoch, tomb.first, tomb.last, length),

@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from agent import outbox
+from agent import journals, outbox
 from agent.child import NoReader, Read, Reader, Unreadable
 from agent.door import Door, Refused, RelayGone
 from agent.outbox import Row
@@ -31,6 +31,7 @@ from wire.messages import Boundary, Captured, Clock, Tombstone, Trust
 log = logging.getLogger("tillwire.agent")
 
 REFUSED_S = 5.0
+TELL_S = 1.0  # after a job was told of, at most, agent.db knows how far the journal goes
 RELIST_SOON_S, RELIST_S = 2.0, 600.0  # after a job could not be had; and just to be sure
 BATCH, BATCH_MOST = 8, 60  # jobs pulled at once: to begin with, and at most (a request's line holds 4 KiB)
 BATCH_BYTES = 256 * 1024  # and about so many bytes, going by the size of the last ones
@@ -55,6 +56,14 @@ class Reading:
         self._listing = False
         self._wake = asyncio.Event()
         self._taking: set[Key] = set()
+        self._there: set[str] = set()  # epochs that the relay's journal has
+        self._epoch = ""  # the present one
+        self._seen: dict[str, int] = {}  # the highest seq that was told of
+        self._telling = False
+        self._slots = asyncio.Semaphore(2)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._forms: deque[tuple[Key, str, bytes, asyncio.Future[None]]] = deque()  # for the relay, with who waits
+        self._replacing: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._missed: set[Key] = set()  # told by the relay, and not to be had from it
         door.on_open.append(self._relay_is_back)
@@ -68,9 +77,29 @@ class Reading:
     def _captured(self, event: dict[str, Any]) -> None:
         epoch, seq = event["key"]
         self._live.append((str(epoch), int(seq)))
+        self._seen[str(epoch)] = max(int(seq), self._seen.get(str(epoch), 0))
         self._wake.set()
+        self._tell_soon()
 
-    def _relay_is_back(self, _hello: dict[str, Any]) -> None:
+    def _tell_soon(self) -> None:
+        if not self._telling:
+            self._telling = True
+            asyncio.get_running_loop().call_later(TELL_S, self._tell)
+
+    def _tell(self) -> None:
+        """Remember how far the relay's journal goes, in case that it is lost before its jobs are taken."""
+        self._telling = False
+        epoch, last = self._epoch, self._seen.get(self._epoch, 0)
+        task = asyncio.create_task(self.store.run(lambda c: journals.told(c, epoch, last)), name="reading-told")
+        task.add_done_callback(lambda t: t.cancelled() or t.exception())  # a bad disk is told of elsewhere
+
+    def _relay_is_back(self, hello: dict[str, Any]) -> None:
+        self._there = {str(epoch) for epoch in hello.get("epochs") or ()}
+        self._epoch = str(hello.get("epoch") or "")
+        if self._epoch:
+            self._there.add(self._epoch)
+            self._seen = {self._epoch: int(hello.get("last_seq") or 0)}
+            self._tell_soon()
         self.relist()
 
     def relist(self) -> None:
@@ -109,8 +138,9 @@ class Reading:
                     backlog.add_done_callback(self._listed)
                 await self._take_live()
         finally:
-            if backlog is not None:
-                backlog.cancel()
+            for task in (backlog, self._replacing, *self._tasks):
+                if task is not None:
+                    task.cancel()
 
     def _listed(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -118,21 +148,38 @@ class Reading:
             self._relist_in(5.0)
 
     async def _take_live(self) -> None:
-        while source := self._live or self._wanted:
-            flood = len(source) > FLOOD
-            keys = [source.popleft() for _ in range(min(self._batch, len(source)))]
-            try:
-                jobs, _ = await self.door.jobs(keys=[list(key) for key in keys])
-                await self._take_all(jobs, live=True, flood=flood)
-                if source is self._live:
-                    self._miss(set(keys) - {_key(header) for header, _ in jobs if "key" in header})
-            except (RelayGone, Refused) as error:
-                log.info("jobs=%d wait for the relay: %s", len(keys), error)
-                return  # all of them are listed again when it is back
-            except (DiskBad, NoReader) as error:
-                log.error("jobs=%d stay with the relay: %s", len(keys), error)
-                await asyncio.sleep(1.0)
-                source.extendleft(reversed(keys))
+        """Two batches under way: while one waits for the disk, the child reads the other."""
+        while self._live or self._wanted:
+            await self._slots.acquire()
+            if source := self._live or self._wanted:
+                flood = len(source) > FLOOD
+                keys = [source.popleft() for _ in range(min(self._batch, len(source)))]
+                task = asyncio.create_task(self._take_keys(keys, source, flood), name="reading-live")
+                self._tasks.add(task)
+                task.add_done_callback(self._taken)
+            else:
+                self._slots.release()
+
+    def _taken(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._slots.release()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("taking jobs failed: %r; they are listed again", error)
+            self._relist_in(5.0)
+
+    async def _take_keys(self, keys: list[Key], source: deque[Key], flood: bool) -> None:
+        try:
+            jobs, _ = await self.door.jobs(keys=[list(key) for key in keys])
+            await self._take_all(jobs, live=True, flood=flood)
+            if source is self._live:
+                self._miss(set(keys) - {_key(header) for header, _ in jobs if "key" in header})
+        except (RelayGone, Refused) as error:
+            log.info("jobs=%d wait for the relay: %s", len(keys), error)  # all of them are listed when it is back
+        except (DiskBad, NoReader) as error:
+            log.error("jobs=%d stay with the relay: %s", len(keys), error)
+            await asyncio.sleep(1.0)
+            source.extendleft(reversed(keys))
+            self._wake.set()
 
     async def _list(self) -> None:
         """Everything that the relay holds un-acknowledged, oldest first. The relay's list is the truth: a row that was
@@ -140,6 +187,7 @@ class Reading:
         after: list[Any] | None = None
         listed: set[Key] = set()
         were: set[Key] = set()
+        epoch, there, last = self._epoch, self._there, self._seen.get(self._epoch, 0)
         try:
             newest = await self.store.run(outbox.newest)
             while True:
@@ -152,6 +200,9 @@ class Reading:
                 if not more or not jobs:
                     break
             await self._compare(newest, listed, were)
+            if epoch:
+                await self.store.run(lambda c: journals.listed(c, epoch, last))
+                await self._bury_lost(there)
         except (RelayGone, Refused) as error:
             log.info("backlog listing ended early after %d jobs: %s", len(listed), error)
             return
@@ -179,6 +230,12 @@ class Reading:
             if lost:
                 log.warning("jobs=%d the relay has no bytes of them any more: their readings are sent alone", len(lost))
                 await self.store.run(lambda c, ids=lost: outbox.withhold(c, ids))  # type: ignore[misc]
+
+    async def _bury_lost(self, there: set[str]) -> None:
+        """Jobs of a journal that the relay lost, and that had not come here yet: nobody has them any more."""
+        for epoch, first, last in await self.store.run(lambda c: journals.lost(c, there)):
+            log.error("journal epoch=%s is lost at the relay, and with it jobs %d-%d", epoch, first, last)
+            await self._bury({"epoch": epoch, "first": first, "last": last, "reason": "corrupt"})
 
     async def _take_all(self, jobs: list[Listed], live: bool, flood: bool) -> None:
         """These jobs and tombstones into the outbox, unless they are there. Raises the first trouble.
@@ -211,11 +268,15 @@ class Reading:
         self._taking |= taking
         try:
             forms = await self.reader.mask_all([raw for _, raw in fresh])
-            await self._replace_all(fresh, forms)
-            made = [
-                _captured(_key(header), header, hashlib.sha256(form).hexdigest(), b"")
-                for (header, _), form in zip(fresh, forms, strict=True)
-            ]
+            frozen = await asyncio.gather(
+                *(self._replace(_key(h), h["sha256"], form) for (h, _), form in zip(fresh, forms, strict=True)),
+                return_exceptions=True,
+            )
+            made = []
+            for (header, _), sha256 in zip(fresh, frozen, strict=True):
+                if isinstance(sha256, BaseException):
+                    raise sha256
+                made.append(_captured(_key(header), header, sha256, b""))
             rows = await self.store.run(lambda c: [outbox.put_job(c, job, False) for job in made])
         finally:
             self._taking -= taking
@@ -223,19 +284,6 @@ class Reading:
             if row is not None:
                 self.counters["unread"] += 1
                 self._due(row, live, form)
-
-    async def _replace_all(self, jobs: list[Listed], forms: list[bytes]) -> None:
-        at = 0
-        while at < len(jobs):
-            end, size = at, 0
-            while end < len(jobs) and end - at < REPLACE_MOST and (end == at or size + len(forms[end]) < REPLACE_BYTES):
-                size += len(forms[end])
-                end += 1
-            asked = [[*header["key"], header["sha256"], len(raw)] for header, raw in jobs[at:end]]
-            answer = await self.door.ask("replace", b"".join(forms[at:end]), jobs=asked)
-            if answer["refused"]:
-                raise Refused(str(answer["refused"][0]["problem"]), "")
-            at = end
 
     async def _take(self, header: dict[str, Any], raw: bytes, live: bool) -> None:
         """One listed job or tombstone into the outbox, unless it is there."""
@@ -303,12 +351,39 @@ class Reading:
         return may_be_picture and not self.capture.send_raster
 
     async def _replace(self, key: Key, sha256_raw: str, form: bytes) -> str:
-        """The relay's journal holds the masked form from here on. -> its hash, frozen at the first replace."""
-        answer = await self.door.ask("replace", form, key=list(key), sha256_raw=sha256_raw)
-        sha256 = str(answer["sha256"])
-        if sha256 != hashlib.sha256(form).hexdigest():
-            raise Refused("the job was replaced before by another form", "it is taken again in that one")
-        return sha256
+        """The relay's journal holds the masked form from here on. -> its hash, frozen at the first replace.
+
+        What comes while a request is under way goes together in the next one: one commit for all of them.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._forms.append((key, sha256_raw, form, done))
+        if self._replacing is None or self._replacing.done():
+            self._replacing = asyncio.create_task(self._replace_all(), name="reading-replace")
+        await done
+        return hashlib.sha256(form).hexdigest()
+
+    async def _replace_all(self) -> None:
+        while self._forms:
+            group, size = [self._forms.popleft()], 0
+            while self._forms and len(group) < REPLACE_MOST and size + len(self._forms[0][2]) < REPLACE_BYTES:
+                group.append(self._forms.popleft())
+                size += len(group[-1][2])
+            jobs = [[*key, sha256_raw, len(form)] for key, sha256_raw, form, _ in group]
+            refused: dict[Key, str] = {}
+            trouble: Exception | None = None
+            try:
+                answer = await self.door.ask("replace", b"".join(form for _, _, form, _ in group), jobs=jobs)
+                refused = {_key(one): str(one["problem"]) for one in answer["refused"]}
+            except (RelayGone, Refused) as error:
+                trouble = error
+            for key, _, _, done in group:
+                problem = trouble or (Refused(refused[key], "") if key in refused else None)
+                if done.done():
+                    continue
+                if problem is None:
+                    done.set_result(None)
+                else:
+                    done.set_exception(problem)
 
 
 def _place(header: dict[str, Any]) -> list[Any]:

@@ -1,4 +1,4 @@
--- agent.db: what the agent must not forget. One writer (agent/store.py). user_version 1.
+-- agent.db: what the agent must not forget. One writer (agent/store.py). user_version 2.
 -- Receipts themselves are not here: the relay's journal keeps them until the cloud has acknowledged them.
 
 CREATE TABLE meta (
@@ -20,6 +20,18 @@ CREATE TABLE outbox (
     body       BLOB NOT NULL                 -- the message, as MessagePack; a job's without its bytes
 );
 CREATE UNIQUE INDEX outbox_key ON outbox (epoch, seq) WHERE kind != 'message';
+
+-- What the relay's journals hold, as far as it was told: so that a lost capture.db is noticed (agent/journals.py).
+CREATE TABLE journals (
+    epoch TEXT PRIMARY KEY,
+    last  INTEGER NOT NULL                   -- the highest seq that the relay told of
+) WITHOUT ROWID;
+CREATE TABLE taken (                         -- seqs that reached the outbox, as runs that do not touch
+    epoch TEXT NOT NULL,
+    first INTEGER NOT NULL,
+    last  INTEGER NOT NULL,
+    PRIMARY KEY (epoch, first)
+) WITHOUT ROWID;
 
 -- One row for each slip (order, part, copy number), kept 30 days so that no order prints twice.
 CREATE TABLE slips (
@@ -75,4 +87,4 @@ CREATE TABLE aside (
     wall_ms INTEGER NOT NULL
 );
 
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;

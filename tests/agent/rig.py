@@ -397,6 +397,10 @@ class Rig:
         sql = "SELECT count(*) FROM outbox WHERE kind = 'job'"
         self._until(lambda: self.query("agent.db", sql) == [(jobs,)], f"{jobs} jobs in the outbox")
 
+    def wait_value(self, database: str, sql: str, value: Any, args: Iterable[Any] = ()) -> None:
+        """Until a query's one value is this."""
+        self._until(lambda: self.query(database, sql, args) == [(value,)], f"{sql} gives {value}")
+
     def wait_empty(self, within: float = 20.0) -> None:
         """Nothing is left in the outbox."""
         self._until(

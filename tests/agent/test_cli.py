@@ -127,7 +127,21 @@ def test_alert_test_tells_what_played(box: Rig, tmp_path: Path) -> None:
 
 def test_migrate_leaves_a_fresh_box_alone(box: Rig) -> None:
     out = tillwire("migrate", "--config", str(box.config))
-    assert out.returncode == 0 and out.stdout.count(b"schema 1, nothing to do") == 2
+    assert out.returncode == 0 and out.stdout.count(b"nothing to do") == 2
+
+
+def test_migrate_brings_up_an_agent_db_of_version_1(box: Rig) -> None:
+    import sqlite3
+
+    box.kill("agent")
+    path = box.folder / "box" / "agent.db"
+    with sqlite3.connect(path) as connection:
+        connection.executescript("DROP TABLE journals; DROP TABLE taken; PRAGMA user_version = 1")
+    box.start("agent")  # runs the migration by itself
+    box.print(receipt(1))
+    box.cloud.wait_jobs(1)
+    assert box.query("agent.db", "SELECT first, last FROM taken") == [(1, 1)]
+    assert path.with_name("agent.db.before-2").exists()
 
 
 @pytest.mark.covers("F62")

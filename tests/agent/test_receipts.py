@@ -255,6 +255,34 @@ def test_a_lost_journal_leaves_the_readings(bench: Bench) -> None:
     box.wait_empty()
 
 
+@pytest.mark.covers("F18")
+def test_jobs_of_a_lost_journal_that_were_never_taken_are_told_as_lost(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The relay told of jobs 2 and 3; before the agent could take them, the relay's disk lost its journal."""
+    block = tmp_path / "sitecustomize.py"
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    box = bench().start("relay", "agent").online()
+    box.print(receipt(1))
+    ((epoch, _),) = box.cloud.wait_jobs(1)
+    box.wait_released(1)
+    box.kill("agent")
+    block.write_text("import sys\nif sys.orig_argv[-1] == 'agent.reader':\n    sys.exit('broken')\n", encoding="ascii")
+    box.start("agent")
+    box.print(receipt(2), receipt(3))
+    box.wait_value("agent.db", "SELECT last FROM journals WHERE epoch = ?", 3, (epoch,))
+    box.kill("agent")
+    box.kill("relay")
+    box.hang_up()
+    for path in (box.folder / "box").glob("capture.db*"):
+        path.unlink()
+    block.write_text("", encoding="ascii")
+    box.start("relay", "agent")
+    box.cloud.wait(lambda: box.cloud.tombs, "a tombstone")
+    assert [(t.epoch, t.first, t.last, t.reason) for t in box.cloud.tombs] == [(epoch, 2, 3, "corrupt")]
+    box.wait_empty()
+
+
 @pytest.mark.covers("F9", "F42")
 def test_without_a_reading_child_jobs_stay_with_the_relay(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
