@@ -22,7 +22,11 @@ def _hex(value: str) -> str | None:
 class Model:
     name: str = key("generic", "What the printer calls itself (GS I 67), or what people call it.")
     also: str = key("", "Other names of the same kind, with commas: what GS I 67 of its sisters says.")
-    language: str = key("escpos", "Its command set.", one_of=("escpos", "star"))
+    dialect: str = key(
+        "auto",
+        "Its command set: star, escpos, or auto: ESC/POS until the till sends what only Star has.",
+        one_of=("auto", "escpos", "star"),
+    )
     answers: bool = key(True, "It answers at all. false: a one-way line; a slip is then never proven (L0).")
     realtime: bool = key(True, "It answers DLE EOT n: asked before and after a slip.")
     ask_after: bool = key(True, "It answers GS r 1 in turn, once it has worked through what came before: proof L1.")

@@ -4,6 +4,10 @@ Source: Epson ESC/POS reference: DLE EOT n, GS r n, GS a n (automatic status bac
 A printer's answers are told apart by fixed bits: bit 7 is always clear;
 bits 4 and 1 set, bit 0 clear: one byte, DLE EOT · bit 4 set, bits 1 and 0 clear: four bytes, ASB ·
 bit 4 clear: one byte, GS r and its kind · XON and XOFF · anything else with bit 4 set: a block, ended by NUL.
+
+Star: Line Mode Command Specifications, appendix 2 (status specifications): ENQ (bit 4 clear), EOT (bit 4 set, bit 0
+clear), and ASB, asked by ESC ACK SOH or sent at every change (first byte: bit 0 set, bit 4 clear, its length in bits
+1 to 3, 5 and 6; bits 0, 4 and 7 of the bytes that follow are clear).
 """
 
 from __future__ import annotations
@@ -154,6 +158,88 @@ class Answers:
             answers.append((kind, data[at : at + size]))
             at += size
         return answers
+
+
+# ---------------------------------------------------------------------------------------------- Star
+
+ENQ, EOT, STAR_ASK = b"\x05", b"\x04", b"\x1b\x06\x01"
+STAR_SHORTEST, STAR_LONGEST = 7, 31
+
+
+def star_length(first: int) -> int:
+    """Of an ASB block, header included, by its first byte; 0: this is no such byte."""
+    size = first >> 1 & 7 | first >> 2 & 0x18
+    return size if first & 0x91 == 1 and size >= STAR_SHORTEST else 0
+
+
+def from_star_asb(block: bytes, was: Status) -> Status:
+    """Bytes 3 to 6: printer, errors, more errors, sensors. The drawer is open where its switch is closed (bit 2 set),
+    as drawers are wired by custom."""
+    printer, errors, more, sensors = block[2:6]
+    return Status(
+        online=not printer & 0x08,
+        paper="out" if sensors & 0x08 else "near" if sensors & 0x06 else "ok",
+        cover_open=bool(printer & 0x20),
+        error=bool(errors & 0x6C or more & 0x0E),
+        drawer_open=bool(printer & 0x04),
+    )
+
+
+def from_star_byte(byte: int, was: Status) -> Status:
+    """The answer to EOT (bit 4 set: paper) or ENQ (bit 4 clear: paper, mechanics, drawer switch)."""
+    if byte & 0x10:
+        return replace(was, paper="out" if byte & 0x08 else "near" if byte & 0x06 else "ok")
+    paper = "out" if byte & 0x08 else "ok" if was.paper == "out" else was.paper
+    return replace(was, paper=paper, error=bool(byte & 0x04), drawer_open=bool(byte & 0x80))
+
+
+def star_answer(question: bytes, status: Status, *, gone: bool = False) -> bytes:
+    """What a Star printer in this state answers. b"" to ENQ and EOT of one that is gone: they cannot say off-line, and
+    a till takes silence for it."""
+    sensors = {"near": 0x06, "out": 0x0E}.get(status.paper or "", 0)
+    if question == STAR_ASK:
+        printer = 0x08 if gone or status.trouble else 0
+        printer |= (0x20 if status.cover_open else 0) | (0x04 if status.drawer_open else 0)
+        return bytes([0x0F, 0x06, printer, 0x20 if status.error else 0, 0, sensors, 0])
+    if gone or question not in (ENQ, EOT):
+        return b""
+    if question == EOT:
+        return bytes([0x10 | sensors])
+    closed = 0x80 if status.drawer_open else 0
+    return bytes([0x20 | closed | (0x08 if status.paper == "out" else 0) | (0x04 if status.error else 0)])
+
+
+class StarAnswers:
+    """As `Answers`, of a Star printer."""
+
+    def __init__(self) -> None:
+        self.pending = b""
+
+    def feed(self, data: bytes) -> list[tuple[Form, bytes]]:
+        data = self.pending + data
+        self.pending = b""
+        answers: list[tuple[Form, bytes]] = []
+        at = 0
+        while at < len(data):
+            byte = data[at]
+            kind, size = Form.REALTIME, 1
+            if length := star_length(byte):
+                so_far = data[at + 1 : at + length]
+                if any(other & 0x91 for other in so_far):
+                    kind = Form.NOISE
+                elif len(so_far) < length - 1:
+                    self.pending = data[at:]
+                    break
+                else:
+                    kind, size = Form.ASB, length
+            elif byte & 0x11 == 0x11:
+                kind = Form.FLOW if byte in (XON, XOFF) else Form.NOISE
+            answers.append((kind, data[at : at + size]))
+            at += size
+        return answers
+
+
+# ---------------------------------------------------------------------------------------------- what else is asked
 
 
 def process_id(answer: bytes) -> bytes | None:

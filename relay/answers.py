@@ -11,7 +11,18 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from receipt.status import UNKNOWN, Answers, Form, Status, from_asb, from_eot, from_gs_r
+from receipt.status import (
+    UNKNOWN,
+    Answers,
+    Form,
+    StarAnswers,
+    Status,
+    from_asb,
+    from_eot,
+    from_gs_r,
+    from_star_asb,
+    from_star_byte,
+)
 from receipt.tokens import Answer
 
 if TYPE_CHECKING:
@@ -34,17 +45,23 @@ class Ask:
 class Router:
     """One printer's answers."""
 
-    def __init__(self, to_pos: Callable[[PosLink | None, bytes], None], changed: Callable[[], None]) -> None:
+    def __init__(
+        self, to_pos: Callable[[PosLink | None, bytes], None], changed: Callable[[], None], *, star: bool = False
+    ) -> None:
+        self.star = star
         self.status: Status = UNKNOWN
         self.status_at = 0.0  # when it was last heard of
         self.asb: set[PosLink] = set()
         self.ours = 0  # questions of ours that are not answered yet
         self.unasked: Callable[[bytes], bool] | None = None  # may take a block that nobody waits for
         self._to_pos, self._changed = to_pos, changed
-        self._parser = Answers()
+        self._parser = self._fresh()
         self._eots: dict[int, bytes] = {}  # the last answer to each DLE EOT n: the status holds what it says
         self._realtime: deque[Ask] = deque()
         self._queue: deque[Ask] = deque()
+
+    def _fresh(self) -> Answers | StarAnswers:
+        return StarAnswers() if self.star else Answers()
 
     def pos_asks(self, link: PosLink, answer: Answer, raw: bytes, now: float) -> None:
         """A POS question has gone to the printer."""
@@ -64,10 +81,20 @@ class Router:
                 self.asb.add(link)
             else:
                 self.asb.discard(link)
+        elif answer is Answer.STAR and self.star:
+            if len(raw) == 1 and raw[0] in (4, 5):
+                self._add(self._realtime, Ask(link, Form.REALTIME, raw[0], now))
+            elif raw == b"\x1b\x06\x01":
+                self._add(self._realtime, Ask(link, Form.ASB, 0, now))
+            elif raw[:3] == b"\x1b\x1ea":
+                if raw[3] & 1:
+                    self.asb.add(link)
+                else:
+                    self.asb.discard(link)
 
     def we_ask(self, take: Callable[[bytes], None], form: Form, n: int, now: float) -> Ask:
         ask = Ask(take, form, n, now)
-        self._add(self._realtime if form is Form.REALTIME else self._queue, ask)
+        self._add(self._realtime if form in (Form.REALTIME, Form.ASB) else self._queue, ask)
         self.ours += 1
         return ask
 
@@ -89,7 +116,7 @@ class Router:
         for asked in (self._realtime, self._queue):
             while asked:
                 self._drop(asked.popleft())
-        self._parser = Answers()
+        self._parser = self._fresh()
         self.asb.clear()
 
     def forget(self, link: PosLink) -> None:
@@ -99,7 +126,13 @@ class Router:
         """Bytes from the printer. `only`: the one POS link there is."""
         if only is not None and not self.ours:
             self._to_pos(only, data)
-            if len(data) == 1 and self._realtime and data[0] & 0x93 == 0x12 and not self._parser.pending:
+            if (
+                len(data) == 1
+                and self._realtime
+                and not self.star
+                and data[0] & 0x93 == 0x12
+                and not self._parser.pending
+            ):
                 first = self._realtime.popleft()  # by far the most frequent answer
                 if self._eots.get(first.n) == data:
                     self.status_at = now
@@ -111,7 +144,7 @@ class Router:
                     self._eots[first.n] = data
                 return
             if len(data) > WATCHED:
-                self._parser = Answers()
+                self._parser = self._fresh()
                 return
             for form, answer in self._parser.feed(data):
                 self._learn(form, answer, self._take(form, answer, now), now)
@@ -119,7 +152,7 @@ class Router:
         for form, answer in self._parser.feed(data):
             ask = self._take(form, answer, now)
             self._learn(form, answer, ask, now)
-            if form is Form.ASB and self.asb:
+            if form is Form.ASB and ask is None and self.asb:
                 for link in tuple(self.asb):
                     self._to_pos(link, answer)
             elif ask is None:
@@ -133,7 +166,7 @@ class Router:
 
     def _take(self, form: Form, answer: bytes, now: float) -> Ask | None:
         """The question that this is the answer to."""
-        if form is Form.REALTIME:
+        if form is Form.REALTIME or (form is Form.ASB and self.star):
             asked = self._realtime
         elif form in (Form.BYTE, Form.BLOCK):
             asked = self._queue
@@ -144,6 +177,8 @@ class Router:
             self._drop(asked.popleft())
         for at, ask in enumerate(asked):
             if ask.form is form:
+                if self.star and form is Form.REALTIME and (ask.n == 4) != bool(answer[0] & 0x10):
+                    continue  # of ENQ and EOT, this is the other one's
                 for _ in range(at if form is Form.REALTIME else 0):
                     self._drop(asked.popleft())
                 del asked[0 if form is Form.REALTIME else at]
@@ -154,7 +189,14 @@ class Router:
         before = self.status
         if not (form is Form.REALTIME and ask is not None):
             self._eots.clear()
-        if form is Form.REALTIME and ask is not None:
+        if self.star:
+            if form is Form.ASB:
+                self.status = from_star_asb(answer, before)
+            elif form is Form.REALTIME and ask is not None:
+                self.status = from_star_byte(answer[0], before)
+            else:
+                return
+        elif form is Form.REALTIME and ask is not None:
             self.status = from_eot(ask.n, answer[0], before)
         elif form is Form.BYTE and ask is not None:
             self.status = from_gs_r(ask.n, answer[0], before)

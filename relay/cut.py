@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from receipt.jobs import Edge, Jobs, What
-from receipt.tokens import Command, Effect, Mark, Scanner
+from receipt.tokens import Command, Dialect, Effect, Mark, Scanner
 from relay.journal import Journal
 from relay.loop import Loop, Timer
 from relay.store import Key, Recording, Store
@@ -41,6 +41,8 @@ class _Kinds(dict[Command, int]):
             kind |= INIT
         elif effect & Effect.STATE and not effect & Effect.STORES and not command.part:
             kind |= STATE
+        if command.name == "star_raster_off":
+            kind |= STATE  # it ends a mode that must not be set again
         if effect & Effect.CUTS:
             kind |= CUTS
         if effect & Effect.REALTIME:
@@ -92,6 +94,7 @@ class Capture:
         counters: Counters,
         pos: str,
         printer: str,
+        dialect: Dialect = Dialect.AUTO,
         *,
         gate_opened: Callable[[], None],
         captured: Callable[[Key], None],
@@ -101,7 +104,7 @@ class Capture:
         self.loop, self.journal, self.settings, self.counters = loop, journal, settings, counters
         self.pos, self.printer = pos, printer
         self._gate_opened, self._captured, self._delivered, self._over = gate_opened, captured, delivered, over
-        self.scanner, self.jobs = Scanner(), Jobs()
+        self.scanner, self.jobs = Scanner(dialect), Jobs()
         self.broken = False
         self.notes: list[Note] = []  # of the bytes scanned last
         self.only_asks = False  # those bytes were whole questions and real-time commands, nothing else

@@ -123,6 +123,11 @@ class Desk:
         name = str(header.get("printer") or "") or next(iter(self.relay.printers))
         if name not in self.relay.printers:
             raise Problem(f"no printer is called {name!r}", f"there are: {', '.join(self.relay.printers)}")
+        if self.relay.printers[name].model.dialect == "star":
+            raise Problem(
+                f"printer {name} speaks Star's own commands, slips are ESC/POS",
+                "set the printer to ESC/POS emulation, and its model to star-escpos",
+            )
         if not 0 < len(slip) <= 200:
             raise Problem("a slip's name has 1 to 200 characters", "ORDER/PART/COPYNUMBER")
         valid_s = min(max(float(header.get("valid_s", 600)), 0.0), VALID_MOST_S)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from drivers import DeviceGone, Link
-from receipt.tokens import Command
+from receipt.tokens import Command, Dialect
 from relay.cut import ASKS, INIT, STATE, Capture, Counters, Gate, Note, Settings
 from relay.journal import Journal
 from relay.loop import BROKEN, IN, OUT, Loop, Timer, fenced
@@ -24,8 +24,10 @@ WAITING_MOST = 4 * 1024  # the same while it is not: enough to see a status requ
 ANSWERS_MOST = 256 * 1024  # a POS that never reads its answers loses the newest
 ANSWER_S = 2.0  # how long a POS that has hung up may still wait for answers
 UNFINISHED_S = 10.0  # a job that stops inside a command keeps its turn for so long after it has ended
+LIFTED = (b"\x10\x04", b"\x1b\x06")  # DLE EOT n, and Star's ESC ACK SOH
 TORN_HEAD = 4  # NULs that end any command whose length is not known yet
 OVERTAKE_S = 0.02  # real-time commands in the middle of other bytes wait so long with them
+SETTINGS = {"star_raster": 4, "star_function": 4, "star_qr": 5, "star_pdf417": 5}  # one row, several settings: told by
 log = logging.getLogger("relay.pos")
 
 
@@ -61,6 +63,7 @@ class PosLink:
             counters,
             name,
             printer.name,
+            Dialect(printer.model.dialect),
             gate_opened=self._pump,
             captured=captured,
             delivered=self._delivered,
@@ -179,7 +182,7 @@ class PosLink:
         self._overtake = None
         lifted: list[bytes] = []
         for piece in self.pending:
-            for note in [note for note in piece.notes if note.raw[:2] == b"\x10\x04" and len(note.raw) == 3]:
+            for note in [note for note in piece.notes if len(note.raw) == 3 and note.raw[:2] in LIFTED]:
                 at = self._offset_of(piece, note)
                 if at is None:
                     continue
@@ -256,8 +259,10 @@ class PosLink:
         for command, kind, raw, _ in notes:
             if kind & INIT:
                 self._memory.clear()
+            elif command.name == "star_raster_off":
+                self._memory = {key: raw for key, raw in self._memory.items() if key[0].name != "star_raster_on"}
             elif kind & STATE:
-                key = (command, raw[:6] if raw[1:2] == b"(" else b"")
+                key = (command, raw[: SETTINGS.get(command.name, 6 if raw[1:2] == b"(" else 0)])
                 self._memory.pop(key, None)
                 self._memory[key] = raw
             if kind & ASKS and command.answer is not None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from drivers import DeviceGone, Link, open_printer
-from receipt.status import Form, eot_answer
+from receipt.status import STAR_ASK, Form, eot_answer, star_answer
 from receipt.tokens import Answer
 from relay.answers import Router
 from relay.cut import Counters
@@ -49,7 +49,7 @@ class PrinterLink:
         self.pos: list[PosLink] = []
         self.only: PosLink | None = None  # the one POS link, when there is just one
         self.turns = Turns(self._free)
-        self.router = Router(self._to_pos, lambda: changed(self))
+        self.router = Router(self._to_pos, lambda: changed(self), star=model.dialect == "star")
         self.last_byte = 0.0  # when a POS byte was last written
         self.on_free: Callable[[], None] = lambda: None  # nobody has the turn
         self.on_gone: Callable[[], bool] = lambda: False  # True: what is not written must not be written later
@@ -272,20 +272,43 @@ class PrinterLink:
 
     def _put_realtime(self, link: PosLink | None, raw: bytes, take: Callable[[bytes], None] | None) -> None:
         now = self.loop.now
-        if raw[1] == 4:
+        if raw[:2] == b"\x10\x04" and len(raw) == 3:
             if take is not None:
                 self.router.we_ask(take, Form.REALTIME, raw[2], now)
             elif link is not None:
                 self.router.pos_asks(link, Answer.REALTIME, raw, now)
+        elif take is not None:
+            self.router.we_ask(take, Form.ASB, 0, now)
+        elif link is not None:
+            self.router.pos_asks(link, Answer.STAR, raw, now)
         self.send(raw)
 
     def _told_from_memory(self, link: PosLink, raw: bytes) -> bool:
         known = self.router.status_at and self.loop.now - self.router.status_at <= FRESH_S
-        if raw[1] != 4 or len(raw) != 3 or not (known or not self.up):
+        if not (known or not self.up):
             return False
-        self.counters.answered_by_relay += 1
-        link.answer(eot_answer(raw[2], self.router.status, gone=not self.up))
+        if raw[:2] == b"\x10\x04" and len(raw) == 3:
+            answer = eot_answer(raw[2], self.router.status, gone=not self.up)
+        elif self.router.star and (len(raw) == 1 or raw == STAR_ASK):
+            answer = star_answer(raw, self.router.status, gone=not self.up)
+        else:
+            return False
+        if answer:
+            self.counters.answered_by_relay += 1
+            link.answer(answer)
         return True
+
+    def ask_how_it_is(self, answered: Callable[[bytes], None]) -> int:
+        """A few real-time questions of ours; `answered` gets each answer. -> how many."""
+        model = self.model
+        if not (self.up and model.answers):
+            return 0
+        questions = [STAR_ASK] if self.router.star else []
+        if model.realtime:
+            questions += [bytes((0x10, 0x04, n)) for n in (1, 2, 4)]
+        for raw in questions:
+            self.realtime(None, raw, answered)
+        return len(questions)
 
     def _send_realtime(self) -> None:
         while self.urgent and self.up and not self.out and self.at_boundary():

@@ -34,10 +34,8 @@ def ask_all(relay: Relay, done: Callable[[], None]) -> None:
             done()
 
     for printer in relay.printers.values():
-        if printer.up and printer.model.answers and printer.model.realtime and printer.turns.holder is None:
-            for n in (1, 2, 4):
-                left += 1
-                printer.realtime(None, bytes((0x10, 0x04, n)), answered)
+        if printer.turns.holder is None:
+            left += printer.ask_how_it_is(answered)
     if left:
         relay.loop.after(WAIT_S, finish)
     else:
@@ -61,6 +59,9 @@ class _Probe:
         self.proves = self.answers = False
         self.asked = printer.up and relay.slips[printer.name].between_jobs(b"")
         if not self.asked:
+            return
+        if printer.router.star:
+            printer.ask_how_it_is(self._alive)
             return
         now = relay.loop.now
         router = printer.router

@@ -25,9 +25,10 @@ import threading
 import time
 import tty
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from receipt.tokens import Effect, Token, Tokenizer
+from receipt.tokens import Dialect, Effect, Token, Tokenizer
 
 BUFFER = 64 * 1024  # received and not printed: more, and it does not read any further
 
@@ -35,7 +36,16 @@ BUFFER = 64 * 1024  # received and not printed: more, and it does not read any f
 class SimulatedPrinter:
     """Runs in a thread of its own. Attributes may be read at any time; wait() waits for them."""
 
-    def __init__(self, kind: str = "tcp", *, model: str = "TM-T88V", process_id: bool = True, port: int = 0) -> None:
+    def __init__(
+        self,
+        kind: str = "tcp",
+        *,
+        model: str = "TM-T88V",
+        process_id: bool = True,
+        port: int = 0,
+        dialect: Dialect = Dialect.AUTO,
+    ) -> None:
+        self.dialect = dialect  # STAR: a Star printer in Line Mode; ENQ, EOT and ESC ACK SOH are answered at once
         self.kind, self.model, self.process_id = kind, model, process_id
         self.received = bytearray()  # over all connections
         self.streams: list[bytearray] = []  # for each connection
@@ -145,7 +155,7 @@ class SimulatedPrinter:
     # ------------------------------------------------------------------ its line
 
     def _fresh(self) -> None:
-        self._tokenizer, self._urgent = Tokenizer(), Tokenizer()
+        self._tokenizer, self._urgent = Tokenizer(self.dialect), Tokenizer(self.dialect)
         self._printing.clear()
         self._buffer: list[Token] = []
         self._piece = bytearray()
@@ -283,6 +293,19 @@ class SimulatedPrinter:
             self._answer(bytes([self._eot(token.raw[2])]))
         elif token.name == "realtime_pulse":
             self.pulses += 1
+        elif token.name == "star_status":
+            self._answer(self._star(token.raw))
+
+    def _star(self, question: bytes) -> bytes:
+        """As in Star's Line Mode specification, appendix 2."""
+        s = self.status
+        paper = {"ok": 0, "near": 0x04, "out": 0x0C}[s["paper"]]
+        if question == b"\x04":
+            return bytes([0x10 | paper])
+        if question == b"\x05":
+            return bytes([(0x80 if s["drawer"] else 0) | 0x20 | (paper & 0x08) | (0x04 if s["error"] else 0)])
+        first = (0x04 if s["drawer"] else 0) | (0x08 if self._stands() else 0) | (0x20 if s["cover"] else 0)
+        return bytes([0x23, 0x06, first, 0x08 if s["error"] else 0, 0, paper, 0, 0, 0])
 
     def _eot(self, n: int) -> int:
         s = self.status
@@ -296,6 +319,8 @@ class SimulatedPrinter:
 
     def _asb_bytes(self) -> bytes:
         s = self.status
+        if self.dialect is Dialect.STAR:
+            return self._star(b"\x1b\x06\x01")
         first = 0x10 | (0 if s["drawer"] else 4) | (8 if self._stands() else 0) | (0x20 if s["cover"] else 0)
         return bytes([first, 0x20 if s["error"] else 0, {"ok": 0, "near": 3, "out": 0x0F}[s["paper"]], 0x0F])
 
@@ -330,7 +355,7 @@ class SimulatedPrinter:
             text = {65: "1.00", 66: "EPSON", 67: self.model, 68: "SIM0001"}.get(raw[2])
             self._answer(b"_" + text.encode() + b"\0" if text else b"\x02")
         elif token.name == "status_back":
-            self._asb = raw[2] != 0
+            self._asb = raw[3] & 1 == 1 if self.dialect is Dialect.STAR else raw[2] != 0
             if self._asb:
                 self._answer(self._asb_bytes())
         elif token.name == "process_id" and self.process_id:
@@ -356,14 +381,14 @@ def main() -> None:
     printer = SimulatedPrinter("tcp" if args.tcp else "pty", model=args.model, port=port)
     printer.bytes_per_s = args.slow
     if args.pty:
-        if os.path.islink(args.pty):
-            os.unlink(args.pty)
-        os.symlink(printer.url.removeprefix("serial://"), args.pty)
+        link = Path(args.pty)
+        link.unlink(missing_ok=True)
+        link.symlink_to(printer.url.removeprefix("serial://"))
     print(f"printing on {printer.url}", file=sys.stderr)
     try:
         seen = 0
         while True:
-            printer.wait(lambda: printer.cuts > seen, within=86_400)
+            printer.wait(lambda seen=seen: printer.cuts > seen, within=86_400)  # type: ignore[misc]
             while seen < printer.cuts:
                 print(f"--- paper {seen + 1}: {len(printer.paper[seen])} bytes", flush=True)
                 seen += 1
