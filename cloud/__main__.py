@@ -47,6 +47,8 @@ def _command(config: CloudConfig, arguments: argparse.Namespace) -> int:
     from cloud import admin
     from cloud.store.database import Busy, StoreAway
 
+    if arguments.command == "broker-files":
+        return _broker_files(config, Path(arguments.dir))
     if arguments.command in ("backup", "restore"):
         return _copy(config, arguments)
     name = "_".join(word for word in (arguments.command, getattr(arguments, "what", None)) if word)
@@ -107,6 +109,19 @@ def _date(text: str) -> str:
     return text
 
 
+def _broker_files(config: CloudConfig, folder: Path) -> int:
+    from cloud.admin import Refused
+    from cloud.broker_files import write
+    from cloud.store.database import Busy, StoreAway
+
+    try:
+        print(write(config, folder))
+    except (Refused, Busy, StoreAway, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
 def _copy(config: CloudConfig, arguments: argparse.Namespace) -> int:
     from cloud.admin import Refused
     from cloud.backup import backup, restore
@@ -133,6 +148,9 @@ def _parser() -> argparse.ArgumentParser:
         ("restore", "put FILE in the place of the SQLite database; the service must not run"),
     ):
         commands.add_parser(word, help=text).add_argument("file", metavar="FILE")
+
+    files = commands.add_parser("broker-files", help="write mosquitto's password file and access rules into DIR")
+    files.add_argument("dir", metavar="DIR")
 
     def group(name: str, text: str) -> Any:
         return commands.add_parser(name, help=text).add_subparsers(dest="what", required=True, metavar="WHAT")
@@ -162,6 +180,9 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("box", help="its id, for example shop42-front")
     box.add_parser("revoke", help="the box may not connect any more").add_argument("box")
     box.add_parser("list")
+    claim = group("claim", "how a box comes to a merchant by itself")
+    code = claim.add_parser("new", help="print a code for one box, good for 24 hours (last line of stdout)")
+    code.add_argument("merchant", help="name or id")
     channel = group("channel", "where orders come from").add_parser("set", help="a merchant's rule for a channel")
     channel.add_argument("merchant")
     channel.add_argument("channel")

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from cloud import audit, auth, history
+from cloud import audit, auth, claims, history
 from cloud.broker import new_password
 from cloud.store.database import Busy, Store
 from cloud.store.schema import api_keys, boxes, channels, merchants, orders, users
@@ -125,15 +125,14 @@ def box_add(store: Store, merchant: str, box: str) -> dict[str, Any]:
     if not is_box(box):
         raise Refused(f"box id {box!r} must match {BOX.pattern}")
     secret, hashed = new_password()
+    hashes = {"password_hash": hashed, "file_hash": claims.mosquitto_hash(secret)}
     with store.write() as connection:
         merchant_id = _merchant(connection, merchant)
         owner = connection.execute(sa.select(boxes.c.merchant_id).where(boxes.c.id == box)).scalar()
         if owner is None:
-            connection.execute(
-                sa.insert(boxes).values(id=box, merchant_id=merchant_id, password_hash=hashed, created_at=now_ms())
-            )
+            connection.execute(sa.insert(boxes).values(id=box, merchant_id=merchant_id, created_at=now_ms(), **hashes))
         elif owner == merchant_id:
-            connection.execute(sa.update(boxes).where(boxes.c.id == box).values(password_hash=hashed, revoked_at=None))
+            connection.execute(sa.update(boxes).where(boxes.c.id == box).values(revoked_at=None, **hashes))
         else:
             raise Refused(f"box {box} belongs to another merchant")
         audit.add(connection, merchant_id, "operator", "box.add" if owner is None else "box.rotate", box)
@@ -148,6 +147,19 @@ def box_revoke(store: Store, box: str) -> dict[str, Any]:
         connection.execute(sa.update(boxes).where(boxes.c.id == box).values(revoked_at=now_ms(), online=False))
         audit.add(connection, owner, "operator", "box.revoke", box)
     return {}
+
+
+def claim_new(store: Store, merchant: str) -> dict[str, Any]:
+    """A code with which a box comes to this merchant."""
+    with store.write() as connection:
+        return {"secret": claims.new(connection, _merchant(connection, merchant), "operator")}
+
+
+def box_hashes(store: Store) -> dict[str, Any]:
+    """Box id -> the hash that mosquitto reads, empty where there is none; of all that may connect."""
+    with store.read() as connection:
+        rows = connection.execute(sa.select(boxes.c.id, boxes.c.file_hash).where(boxes.c.revoked_at.is_(None)))
+        return {"users": {row.id: row.file_hash for row in rows}}
 
 
 def box_list(store: Store) -> dict[str, Any]:
@@ -204,6 +216,8 @@ OPERATIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "box_add": box_add,
     "box_revoke": box_revoke,
     "box_list": box_list,
+    "box_hashes": box_hashes,
+    "claim_new": claim_new,
     "order_list": order_list,
     "channel_set": channel_set,
     "audit_check": audit_check,

@@ -113,7 +113,7 @@ class Service:
         return self.broker.address if self.broker is not None else external(self.config)
 
     def _administered(self, operation: str) -> None:
-        if operation.startswith("box") and operation != "box_list" and self.broker is not None:
+        if operation.startswith("box") and operation not in ("box_list", "box_hashes") and self.broker is not None:
             self.broker.reload()
         self.bell.ring()
 

@@ -57,6 +57,11 @@ class Broker:
         "embedded", "embedded: a NATS server of its own; else mqtt://HOST:PORT or mqtts://HOST:PORT.", check=_broker
     )
     listen: str = key("127.0.0.1:1883", "Where the embedded one takes MQTT.", check=_listen)
+    public_url: str = key(
+        "",
+        "How boxes reach it, told to those that claim: mqtts://HOST:PORT. Empty: url, or listen.",
+        check=lambda value: _broker(value) if value else None,
+    )
     dir: str = key("", "Folder of the embedded one. Empty: beside the SQLite file, or /var/lib/tillwire-cloud/broker.")
     username: str = key("cloud", "Name at the broker.")
     password_file: str = key("", "File whose first line is the password. Empty: none (embedded: made by itself).")

@@ -26,6 +26,15 @@ def who_of(request: Request[Any, Any, Any]) -> Who:
     return who
 
 
+def address_of(connection: ASGIConnection, proxies: int) -> str:  # type: ignore[type-arg]
+    """Where a request comes from; of X-Forwarded-For only what our own `proxies` proxies added is believed."""
+    if proxies:
+        hops = [hop.strip() for hop in connection.headers.get("x-forwarded-for", "").split(",")]
+        if len(hops) >= proxies:
+            return hops[-proxies][:64]
+    return connection.client.host if connection.client else ""
+
+
 def key_guard(store: Store, rate: int) -> Any:
     """-> the guard of /v1 (a function: Litestar copies guards, and locks cannot be copied)."""
     keys = Keys(store, rate)

@@ -24,6 +24,7 @@ from litestar.response import Redirect, ServerSentEvent, ServerSentEventMessage
 from markupsafe import Markup, escape
 
 from cloud import audit, auth, events, metrics, orders, views, words
+from cloud.api.access import address_of
 from cloud.api.problem import Problem, from_exception, not_found
 from cloud.api.shapes import check_text
 from cloud.auth import Buckets, Who
@@ -205,12 +206,7 @@ class Console:
             audit.add(connection, who.merchant, who.name, "log-in", who.id, address)
 
     def _address(self, request: Ask) -> str:
-        proxies = self._cloud.config.web.proxies
-        if proxies:
-            hops = [h.strip() for h in request.headers.get("x-forwarded-for", "").split(",")]
-            if len(hops) >= proxies:
-                return hops[-proxies][:64]
-        return request.client.host if request.client else ""
+        return address_of(request, self._cloud.config.web.proxies)
 
     def _cookie(self, value: str, max_age: int) -> Cookie:
         return Cookie(

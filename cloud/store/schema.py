@@ -129,7 +129,8 @@ boxes = Table(
     metadata,
     _text("id", primary_key=True),
     _text("merchant_id"),
-    _text("password_hash"),  # bcrypt: the form that brokers read
+    _text("password_hash"),  # bcrypt, the form that NATS reads; "-": none
+    _text("file_hash", server_default=""),  # PBKDF2, the form that mosquitto reads; empty: none
     _ms("created_at"),
     _maybe_ms("revoked_at"),
     Column("online", Boolean, nullable=True),  # None: never heard of
@@ -138,6 +139,17 @@ boxes = Table(
     Column("regress", Integer, nullable=False, server_default="0"),  # statuses in a row that count below what we hold
     _text("shard", default=lambda context: shard_of(context.get_current_parameters()["id"])),
     Index(None, "merchant_id"),
+)
+
+claims = Table(  # codes with which a box comes to a merchant
+    "claims",
+    metadata,
+    Column("code_hash", LargeBinary, primary_key=True),
+    _text("merchant_id"),
+    _ms("created_at"),
+    _ms("expires_at"),
+    _maybe_ms("used_at"),
+    _text("answer"),  # the id that the box got
 )
 
 epochs = Table(  # how far a journal of a box has come; what is missing below `highest` is in `holes`
