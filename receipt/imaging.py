@@ -11,10 +11,27 @@ class Imaging(Rows):
     """Each method carries out one command: bytes `start` to `end` of the job, the payload perhaps cut short."""
 
     def _barcode(self, start: int, end: int) -> None:
-        self._code(symbols.barcode(self.raw[start:end], self.caption), start, end)
+        code = symbols.barcode(self.raw[start:end], self.caption)
+        self._code(code._replace(module=self.bar, height=self.bar_height), start, end)
 
     def _barcode_text(self, start: int, end: int) -> None:
         self.caption = self._argument(start, end) & 3 > 0
+
+    def _barcode_width(self, start: int, end: int) -> None:
+        self.bar = self._argument(start, end)
+
+    def _barcode_height(self, start: int, end: int) -> None:
+        self.bar_height = self._argument(start, end)
+
+    def _symbol_settings(self, start: int, end: int) -> None:
+        """GS ( k pL pH cn fn n: of QR codes, fn 67 tells how large a module is."""
+        if self.raw[start + 5 : start + 7] == b"1C":
+            self.square = self._argument(start, end)
+
+    def _star_symbol_settings(self, start: int, end: int) -> None:
+        """ESC GS y S 2 n."""
+        if self.raw[start + 3 : start + 5] == b"S2":
+            self.square = self._argument(start, end)
 
     def _symbol_store(self, start: int, end: int) -> None:
         kind, value = symbols.symbol_data(self.raw[start:end])
@@ -23,7 +40,7 @@ class Imaging(Rows):
     def _symbol_print(self, start: int, end: int) -> None:
         kind = symbols.symbol_kind(self.raw[start:end])
         if kind in self.symbols:
-            self._code(Code(kind, self.symbols[kind]), start, end)
+            self._code(Code(kind, self.symbols[kind], module=self.square if kind == "qr" else 0), start, end)
 
     def _star_barcode(self, start: int, end: int) -> None:
         self._code(symbols.star_barcode(self.raw[start:end]), start, end)
@@ -35,7 +52,7 @@ class Imaging(Rows):
     def _star_symbol_print(self, start: int, end: int) -> None:
         kind = "qr" if self.raw[start + 2 : start + 3] == b"y" else "pdf417"
         if kind in self.symbols:
-            self._code(Code(kind, self.symbols[kind]), start, end)
+            self._code(Code(kind, self.symbols[kind], module=self.square if kind == "qr" else 0), start, end)
 
     def _vendor_symbol(self, start: int, end: int) -> None:
         self._code(symbols.vendor_symbol(self.raw[start:end], self.vendor_symbol), start, end)

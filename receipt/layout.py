@@ -15,7 +15,7 @@ from receipt.commands import TEXT, UNKNOWN, Command, Effect
 from receipt.encoding import slices
 from receipt.imaging import Imaging
 from receipt.paper import CELL, Paper, Profile, Span, Style
-from receipt.rows import MOST_DOTS, MOST_SPANS
+from receipt.rows import LINE, MOST_DOTS, MOST_SPANS
 from receipt.tokens import ALL_COMMANDS, LIKE_STAR, Dialect, Mark, Scanner, detect
 
 _DEFAULT = Profile()
@@ -135,6 +135,10 @@ class _Printer(Imaging):
             last = self.lines[-1]
             self.lines[-1] = last._replace(feed=last.feed + count)
 
+    def _line_spacing(self, start: int, end: int) -> None:
+        """ESC 3 n; ESC 2: the usual."""
+        self.spacing = self._argument(start, end) if end - start > 2 else LINE
+
     def _tab(self, start: int, end: int) -> None:
         cell = self.cell
         if self.tabs:
@@ -150,8 +154,9 @@ class _Printer(Imaging):
         self.tabs = tuple(stop * self.cell for stop in stops) or (0,)
 
     def _position(self, start: int, end: int) -> None:
-        at = end - 2
-        self.x = int.from_bytes(self.raw[at:end], "little")
+        at = int.from_bytes(self.raw[end - 2 : end], "little")
+        if at <= self.dots:  # a place beyond the print area is none: ignored
+            self.x = at
 
     def _position_relative(self, start: int, end: int) -> None:
         self.x = max(0, self.x + int.from_bytes(self.raw[end - 2 : end], "little", signed=True))
@@ -165,6 +170,7 @@ class _Printer(Imaging):
     def _area_width(self, start: int, end: int) -> None:
         if self.profile.columns is None and self.profile.dots is None:
             told = int.from_bytes(self.raw[start + 2 : end], "little")
+            self.area = told
             self.told_width = told >= 10 * CELL
             self.dots = told if self.told_width else MOST_DOTS
 
@@ -341,6 +347,8 @@ _BY_NAME: dict[str, _Handler] = {
     "form_feed": _P._form_feed,
     "feed_lines": _P._feed_lines,
     "feed_dots": _P._feed_dots,
+    "line_spacing": _P._line_spacing,
+    "line_spacing_default": _P._line_spacing,
     "star_feed_quarter": _P._feed_dots,
     "star_feed_eighth": _P._feed_dots,
     "initialise": lambda printer, start, end: printer._initialise(start),
@@ -396,6 +404,10 @@ _BY_NAME: dict[str, _Handler] = {
     "peripheral": _P._peripheral,
     "barcode": _P._barcode,
     "barcode_text": _P._barcode_text,
+    "barcode_width": _P._barcode_width,
+    "barcode_height": _P._barcode_height,
+    "symbol_settings": _P._symbol_settings,
+    "star_qr": _P._star_symbol_settings,
     "symbol_store": _P._symbol_store,
     "symbol_print": _P._symbol_print,
     "star_barcode": _P._star_barcode,

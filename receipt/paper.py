@@ -79,6 +79,8 @@ class Code(NamedTuple):
     kind: str  # qr, pdf417, datamatrix, aztec, maxicode, gs1, code128, code39, ean13, ean8, upca, upce, itf, codabar …
     value: str
     caption: bool = False  # its value is printed in plain characters too
+    module: int = 0  # dots of its narrowest bar or square; 0: nobody told, as the printer does by itself
+    height: int = 0  # dots of its bars; 0: as the printer does by itself
 
 
 class Line(NamedTuple):
@@ -97,6 +99,8 @@ class Line(NamedTuple):
     code: Code | None = None
     left: int = 0  # left margin in dots
     feed: int = 0  # dots of blank paper after it, beyond the line itself
+    pitch: int = 30  # dots from it to the next line, where nothing in it is higher
+    area: int = 0  # dots that it is aligned in, from the left margin on; 0: the rest of the paper
 
     @property
     def width(self) -> int:

@@ -201,15 +201,14 @@ def _strip(line: Line, width: int) -> Picture:
         inside = _bitmap(line.image, width) if line.image.data else _label(f"[{_image_name(line.image)}]")
         return _placed(inside, line, width, 0)
     if line.kind == "code" and line.code is not None:
-        return _placed(_code_picture(line.code), line, width, 8)
+        return _placed(_code_picture(line.code, width), line, width, 8)
     feed = min(line.feed, 8 * _LINE)
     tall = max((span.style.height * _ROW for span in line.spans), default=0)
-    high = max(_LINE, tall + 6) + feed
+    high = max(line.pitch, tall) + feed
     colour = any(span.style.red for span in line.spans)
     strip = Image.new("RGB" if colour else "L", (width, high), "white")
     if line.spans:
-        room = width - _reach(line)
-        start = line.left + max((0, room // 2, room)[line.align], 0)
+        start = line.left + _offset(line, _reach(line) - line.left, width)
         for span in line.spans:
             _draw(strip, span, start + span.x, tall)
         if line.spans[0].style.upside_down:
@@ -227,7 +226,7 @@ def _draw(strip: Picture, span: Span, x: int, tall: int) -> None:
     count = max(cells(span.text), 1)
     step = span.dots / count  # with the space between characters, where there is one
     ink = (200, 0, 0) if style.red else 0
-    top = tall - high + 3
+    top = tall - high
     place = float(x)
     for character in span.text:
         across = 2 if is_wide(character) else 1
@@ -289,10 +288,15 @@ def _placed(inside: Picture, line: Line, width: int, above: int) -> Picture:
     from PIL import Image
 
     strip = Image.new("L", (width, inside.height + 2 * above), 255)
-    room = width - inside.width - line.left
     offset = line.image.x if line.image is not None else 0
-    strip.paste(inside, (line.left + offset + max((0, room // 2, room)[line.align], 0), above))
+    strip.paste(inside, (line.left + offset + _offset(line, inside.width, width), above))
     return strip
+
+
+def _offset(line: Line, inside: int, width: int) -> int:
+    """Where alignment sets what is `inside` dots wide, from the left margin on."""
+    room = min(line.area or width, width - line.left) - inside
+    return max((0, room // 2, room)[line.align], 0)
 
 
 def _bitmap(image: Bitmap, width: int) -> Picture:
@@ -318,13 +322,13 @@ def _bitmap(image: Bitmap, width: int) -> Picture:
     return picture
 
 
-def _code_picture(code: Code) -> Picture:
+def _code_picture(code: Code, width: int = 48 * CELL) -> Picture:
     """A code that a camera can read; its text where it cannot be drawn: wrong data, or a rare kind."""
-    picture = _qr(code.value) if code.kind == "qr" else _bars(code)
+    picture = _qr(code.value, code.module, width) if code.kind == "qr" else _bars(code, width)
     return picture or _label(f"[{code.kind}: {code.value}]")
 
 
-def _qr(value: str) -> Picture | None:
+def _qr(value: str, module: int, width: int) -> Picture | None:
     import segno
     from PIL import Image
 
@@ -335,10 +339,11 @@ def _qr(value: str) -> Picture | None:
     rows = [list(row) for row in symbol.matrix_iter(scale=1, border=2)]
     picture = Image.new("L", (len(rows[0]), len(rows)))
     picture.putdata([0 if dark else 255 for row in rows for dark in row])
-    return picture.resize((picture.width * 5, picture.height * 5), Image.Resampling.NEAREST)
+    scale = max(min(module or 5, 16, width // picture.width), 1)
+    return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
 
 
-def _bars(code: Code) -> Picture | None:
+def _bars(code: Code, width: int) -> Picture | None:
     from PIL import Image
 
     name = _BARCODES.get(code.kind, code.kind)
@@ -351,15 +356,17 @@ def _bars(code: Code) -> Picture | None:
         return None
     options = {"add_checksum": False} if name == "code39" else {}
     try:
-        [pattern] = barcode.get_barcode_class(name)(code.value, **options).build()
+        bars_of = barcode.get_barcode_class(name)(code.value, **options)
+        [pattern] = bars_of.build()
     except (BarcodeError, ValueError, KeyError, IndexError, TypeError):
         return None
     bars = Image.new("L", (len(pattern) + 20, 1), 255)
     bars.putdata([255] * 10 + [0 if bar == "1" else 255 for bar in pattern] + [255] * 10)
-    picture = bars.resize((bars.width * 2, 80), Image.Resampling.NEAREST)
+    scale = max(min(code.module or 2, 6, width // bars.width), 1)
+    picture = bars.resize((bars.width * scale, code.height or 80), Image.Resampling.NEAREST)
     if not code.caption:
         return picture
-    label = _label(code.value)
+    label = _label(bars_of.get_fullcode() if name.startswith(("ean", "upc")) else code.value)  # with its check digit
     whole = Image.new("L", (max(picture.width, label.width), picture.height + label.height), 255)
     whole.paste(picture, ((whole.width - picture.width) // 2, 0))
     whole.paste(label, ((whole.width - label.width) // 2, picture.height))

@@ -10,7 +10,7 @@ from itertools import pairwise
 from receipt.encoding import Encoding, cells, is_wide
 from receipt.paper import CELL, PLAIN, Bitmap, Code, Line, Profile, Span
 
-_LINE = 30  # dots from a line to the next: ESC 2
+LINE = 30  # dots from a line to the next: ESC 2
 MOST_DOTS = 4096 * CELL  # the widest line, where the paper's width is not known
 MOST_SPANS = 500  # in a line: a printer's line buffer is full long before
 _new = tuple.__new__
@@ -38,7 +38,7 @@ class Rows:
         self.rows_start = self.rows_end = 0
         told = profile.dots or (profile.columns or 0) * CELL
         self.told_width, self.dots = told > 0, told or MOST_DOTS
-        self.page: list[tuple[int, int, int, Span]] | None = None
+        self.page: list[tuple[int, int, int, Span | Line]] | None = None  # direction, y, x, what
         self.reset()
 
     def reset(self) -> None:
@@ -53,11 +53,12 @@ class Rows:
         self.left = 0
         self.area = 0
         self.tabs: tuple[int, ...] = ()
-        self.spacing = _LINE
+        self.spacing = LINE
         self.char_space = 0
         self.national: dict[int, str] | None = None
         self.printing = True
         self.caption = False
+        self.bar = self.bar_height = self.square = 0  # told for barcodes and 2-D codes, in dots
         self.symbols: dict[str, str] = {}
         self.vendor_symbol = 2
         self.encoding.reset()
@@ -78,7 +79,9 @@ class Rows:
             return
         if self.pictures:
             for picture in self.pictures:
-                self.lines.append(Line("", start, end, "image", self.align, image=picture, left=self.left))
+                self.lines.append(
+                    Line("", start, end, "image", self.align, image=picture, left=self.left, area=self.area)
+                )
             self.pictures = []
             if not spans:
                 self._fresh(end)
@@ -91,7 +94,25 @@ class Rows:
             text = _compose(spans)
         if not text.isascii() and ("─" in text or "│" in text):
             text = text.translate(_RULES)
-        self.lines.append(_new(Line, (text, start, end, "text", self.align, tuple(spans), None, None, self.left, feed)))
+        self.lines.append(
+            _new(
+                Line,
+                (
+                    text,
+                    start,
+                    end,
+                    "text",
+                    self.align,
+                    tuple(spans),
+                    None,
+                    None,
+                    self.left,
+                    feed,
+                    self.spacing,
+                    self.area,
+                ),
+            )
+        )
         self._fresh(end)
 
     def _fresh(self, end: int) -> None:
@@ -157,12 +178,20 @@ class Rows:
             self._finish_rows()
         if self.spans and self.page is None:
             self._line(start)
-        self.lines.append(Line("", start, end, "image", self.align, image=bitmap, left=self.left))
+        self._place(Line("", start, end, "image", self.align, image=bitmap, left=self.left, area=self.area))
+
+    def _place(self, line: Line) -> None:
+        """A picture or code: the next row, or a place on the page."""
+        if self.page is None:
+            self.lines.append(line)
+        else:
+            across, top = self.page_origin
+            self.page.append((self.page_direction, top + self.page_y, across + self.x, line))
 
     def _code(self, code: Code, start: int, end: int) -> None:
         if self.spans and self.page is None:
             self._line(start)
-        self.lines.append(Line("", start, end, "code", self.align, code=code, left=self.left))
+        self._place(Line("", start, end, "code", self.align, code=code, left=self.left, area=self.area))
 
     def _finish_rows(self) -> None:
         """The rows of dots that came one by one are a picture."""
@@ -176,6 +205,9 @@ class Rows:
         across, top = self.page_origin
         for span in self.spans:
             self.page.append((self.page_direction, top + self.page_y, across + span.x, span))
+        for picture in self.pictures:
+            line = Line("", self.line_start, self.line_start, "image", image=picture._replace(x=0))
+            self.page.append((self.page_direction, top + self.page_y, across + picture.x, line))
         if down is None or self.spans:
             self.x = 0
         self.page_y += self.spacing if down is None else down
@@ -187,16 +219,24 @@ class Rows:
         if self.page is not None:
             self.page = []
         row: list[Span] = []
+        aside: list[Line] = []  # pictures and codes: rows of their own, after the text beside them
         place = (0, 0)
-        for direction, y, x, span in pieces:
+        for direction, y, x, piece in pieces:
+            if isinstance(piece, Line):
+                aside.append(piece._replace(left=x, end=max(piece.end, self.line_start)))
+                continue
             if row and (direction != place[0] or y - place[1] > CELL or len(row) >= MOST_SPANS):
                 self.lines.append(Line(_compose(row), self.line_start, end, spans=tuple(row)))
                 row = []
+            if aside and not row:
+                self.lines += aside
+                aside = []
             if not row:
                 place = (direction, y)
-            row.append(span._replace(x=x))
+            row.append(piece._replace(x=x))
         if row:
             self.lines.append(Line(_compose(row), self.line_start, end, spans=tuple(row)))
+        self.lines += aside
         self._fresh(end)
 
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import receipt
+from receipt.codepages import decode
 from receipt.layout import MOST_LINES, lay_out
 from receipt.paper import Code, Line, Profile
 from receipt.tokens import Dialect
@@ -247,3 +248,46 @@ def test_the_lines_of_real_receipts_are_those_on_the_paper(name: str) -> None:
         total += len(wanted)
         right += sum(a == b for a, b in zip(got, wanted, strict=False)) if len(got) == len(wanted) else 0
     assert right / total > 0.995
+
+
+def test_every_page_that_the_printer_profiles_of_python_escpos_describe_is_decoded_as_they_say() -> None:
+    capabilities = pytest.importorskip("escpos.capabilities")
+    upper, checked = bytes(range(128, 256)), 0
+    for name, page in capabilities.CAPABILITIES["encodings"].items():
+        if "data" in page:
+            wanted = "".join(page["data"])
+        elif "python_encode" in page:
+            wanted = upper.decode(page["python_encode"], "replace")
+        else:
+            continue  # a name only
+        assert decode(upper, name.lower()) == wanted, name
+        checked += 1
+    assert checked > 10
+
+
+def test_pictures_and_codes_of_a_page_stand_where_they_were_set() -> None:
+    qr = b"\x1d(k\x08\x001P0hello\x1d(k\x03\x001Q0"
+    paper = lay_out(b"\x1bLtop\n" + qr + b"\n\nmiddle\n\x1b*\x00\x08\x00abcdefgh\nend\n\x0cafter\n")
+    assert [(line.kind, line.text) for line in paper.lines] == [
+        ("text", "top"), ("code", ""), ("text", "middle"), ("image", ""), ("text", "end"), ("text", "after"),
+    ]  # fmt: skip
+
+
+def test_places_beyond_the_print_area_are_ignored() -> None:
+    assert [line.text for line in lay_out(b"Tea\x1b$\xff\xff 4.50\n", Profile(columns=32)).lines] == ["Tea 4.50"]
+
+
+def test_italics_stand_bare_or_with_a_flag() -> None:
+    assert [line.text for line in lay_out(b"\x1b4Italic\x1b5\n\x1b4\x01Italic\x1b5\x00\n\x1dVA\x00").lines[:2]] == [
+        "Italic", "Italic",
+    ]  # fmt: skip
+
+
+def test_sizes_of_codes_spacing_and_the_area_are_kept_for_the_picture() -> None:
+    paper = lay_out(
+        b"\x1b3\x18\x1dW\x80\x01\x1dh\x40\x1dw\x03\x1dkI\x07{B12345\x1d(k\x03\x001C\x06\x1d(k\x08\x001P0hello\x1d(k\x03\x001Q0ok\n"
+    )
+    bars, square, text = paper.lines
+    assert bars.code is not None and (bars.code.module, bars.code.height, bars.area) == (3, 64, 384)
+    assert square.code is not None and square.code.module == 6
+    assert (text.pitch, text.area) == (24, 384)
