@@ -13,7 +13,8 @@ from agent import clock, outbox
 from agent.alerts import Alerts
 from agent.door import Door, Refused, RelayGone
 from agent.mqtt import Mqtt, Offline
-from agent.orders import Orders, trouble
+from agent.orders import Orders
+from agent.printers import trouble
 from agent.reading import Reading
 from agent.store import DiskBad, Store
 from agent.supervise import Supervisor, notify, watchdog_s

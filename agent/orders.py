@@ -15,12 +15,11 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-from agent import clock, outbox, printers, slips
+from agent import fates, printers, slips
 from agent.alerts import Alerts
 from agent.door import Door, Refused, RelayGone
 from agent.mqtt import Incoming, Mqtt
@@ -29,16 +28,13 @@ from agent.store import DiskBad, Store, get_meta, set_aside, set_meta
 from agent.uplink import Uplink
 from config.box import Box
 from wire import messages
-from wire.messages import BadMessage, CancelOrder, GoOrder, Held, OrderState, PrintOrder, Proof, Trust
+from wire.messages import BadMessage, CancelOrder, GoOrder, OrderState, PrintOrder, Proof
 
 log = logging.getLogger("tillwire.agent")
 
 TICK_S = 5.0
 WAITING_S = 10.0  # a slip that has not begun by then is told and sounded
 RETRY_S, RETRY_MOST_S = 5.0, 60.0  # between attempts whose cause seems to have ended
-PROVEN = (Proof.L1, Proof.L2, Proof.L3)
-NO_MINOR = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"  # ISO 4217
-THREE_MINOR = "BHD IQD JOD KWD LYD OMR TND"
 SOUNDS = {"dine_in": "new_order_dine_in", "takeaway": "new_order_takeaway", "delivery": "new_order_delivery"}
 
 
@@ -100,7 +96,7 @@ class Orders:
                 self._sound(slip)
                 await self._advance(slip)
         elif isinstance(message, CancelOrder):
-            found = await self.store.run(functools.partial(_cancel, message=message))
+            found = await self.store.run(functools.partial(fates.cancel, message=message))
             incoming.done()
             for slip in found:
                 await self._cancel(slip, message.reason)
@@ -113,7 +109,7 @@ class Orders:
     async def _store_order(self, order: PrintOrder) -> Slip | None:
         """-> the slip to print; None when there is nothing to do but tell."""
         printer = order.printer or next(iter(self.box.printer))
-        slip, row, fresh = await self.store.run(functools.partial(_receive, order=order, printer=printer))
+        slip, row, fresh = await self.store.run(functools.partial(fates.receive, order=order, printer=printer))
         self.uplink.due(row, True)
         self.counters["orders" if fresh else "orders_again"] += 1
         log.info("order=%s attempt=%d state=%s%s", slip.name, slip.asked, slip.state, "" if fresh else " (sent again)")
@@ -160,7 +156,7 @@ class Orders:
                 proof=Proof.NONE, reason="", on_paper=0,
             )
         )  # fmt: skip
-        new = await self.store.run(functools.partial(_put_new, slip=stop))
+        new = await self.store.run(functools.partial(fates.put_new, slip=stop))
         if new:
             await self._advance(stop)
 
@@ -188,7 +184,7 @@ class Orders:
         model = str(self.printers.get(slip.printer, {}).get("model") or "")
         settings = self.box.printer.get(slip.printer)
         columns = printers.columns(*([settings.model] if settings else []), model)
-        raw = await asyncio.to_thread(render, slip, columns)
+        raw = await asyncio.to_thread(printers.render, slip, columns)
         self._queued_at.setdefault(slip.name, asyncio.get_running_loop().time())
         try:
             answer = await self.door.ask(
@@ -209,7 +205,7 @@ class Orders:
     # ---- what the relay says
 
     async def _fate(self, fate: dict[str, Any]) -> None:
-        old, new, row = await self.store.run(functools.partial(_apply_fate, fate=fate))
+        old, new, row = await self.store.run(functools.partial(fates.apply, fate=fate))
         if new is None:
             return
         if row is not None:
@@ -253,13 +249,13 @@ class Orders:
         told: set[tuple[str, int]] = set()
         while True:
             answer = await self.door.ask("fates", after=after)
-            fates = answer.get("fates") or []
-            for fate in fates:
+            some = answer.get("fates") or []
+            for fate in some:
                 told.add((str(fate["slip"]), int(fate["attempt"])))
                 await self._fate(fate)
-            if not fates or int(answer.get("last", after)) <= after:
+            if not some or int(answer.get("last", after)) <= after:
                 break
-            after = max(int(fate["id"]) for fate in fates)
+            after = max(int(fate["id"]) for fate in some)
         if other:
             await self._relay_forgot(told)
         await self.store.run(lambda c: set_meta(c, "relay_epoch", epoch))
@@ -296,7 +292,7 @@ class Orders:
                 await self._advance(replace(slip, state=OrderState.RECEIVED))
             elif slip.state is OrderState.QUEUED:
                 since = self._queued_at.setdefault(slip.name, now)
-                problem = trouble(self.printers.get(slip.printer))
+                problem = printers.trouble(self.printers.get(slip.printer))
                 if now - since > WAITING_S or problem:
                     text = f"order {self._number(slip)} waits for printer {slip.printer}: {problem or 'it is busy'}"
                     self.alerts.raise_("waiting", slip.order_id, text)
@@ -308,12 +304,12 @@ class Orders:
         if self._valid_s(slip) <= 0 or not self.door.opened.is_set():
             return False
         pause = min(RETRY_S * 2 ** min(slip.attempt - 1, 6), RETRY_MOST_S)
-        well = trouble(self.printers.get(slip.printer)) is None
+        well = printers.trouble(self.printers.get(slip.printer)) is None
         return well and now - self._queued_at.get(slip.name, -1e9) >= pause
 
     async def _tell_held(self) -> None:
         """After each connect: the orders that the box holds and has not printed; the cloud answers go or cancel."""
-        row = await self.store.run(_hold)
+        row = await self.store.run(fates.hold)
         self.uplink.due(row, True)
 
     # ---- telling
@@ -370,161 +366,3 @@ class Orders:
     def _number(slip: Slip) -> str:
         content = slip.order_content()
         return content.number if content else slip.order_id
-
-
-# ---- pure, and in the store's transactions
-
-
-def step(slip: Slip, fate: dict[str, Any]) -> Slip:
-    """What the relay says of an attempt -> what is true of the slip now. The same when it is no news."""
-    attempt, state = int(fate["attempt"]), str(fate["state"])
-    proof = Proof(fate.get("proof") or "")
-    reason = str(fate.get("reason") or "")
-    proven = state == "done" and proof in PROVEN
-    if slip.state in (OrderState.PRINTED, OrderState.CLOSED) and attempt <= slip.attempt:
-        return slip
-    if attempt < slip.attempt:  # an attempt that was given up
-        if not proven:
-            return slip
-        return replace(
-            slip, state=OrderState.PRINTED, held=False, proof=proof, reason=f"late proof of attempt {attempt}"
-        )
-    slip = replace(slip, attempt=attempt)
-    begun = slip.state in (OrderState.PRINTING, OrderState.UNCONFIRMED)
-    if proven:
-        paper = slip.on_paper + (not begun)
-        return replace(slip, state=OrderState.PRINTED, held=False, proof=proof, reason=reason, on_paper=paper)
-    if state == "done":
-        paper = slip.on_paper + (not begun)
-        why = reason or "sent, and the printer gave no proof"
-        return replace(slip, state=OrderState.UNCONFIRMED, proof=proof, reason=why, on_paper=paper)
-    if state == "started" and not begun:
-        return replace(slip, state=OrderState.PRINTING, reason="", on_paper=slip.on_paper + 1)
-    if state == "failed" and slip.state is not OrderState.FAILED:
-        paper = slip.on_paper - (slip.state is OrderState.PRINTING)
-        return replace(slip, state=OrderState.FAILED, reason=reason or "not printed", on_paper=max(0, paper))
-    if state == "expired" and slip.state is not OrderState.EXPIRED:
-        why = reason or "it could not begin to print in time"
-        return replace(slip, state=OrderState.EXPIRED, held=True, reason=why)
-    if state == "withdrawn":
-        return replace(slip, state=OrderState.CANCELLED, held=False, reason=slip.reason or reason)
-    if state == "queued" and slip.state is OrderState.RECEIVED:
-        return replace(slip, state=OrderState.QUEUED)
-    return slip
-
-
-def trouble(status: dict[str, Any] | None) -> str | None:
-    """Why a printer cannot print now, in words; None where it can, or nobody knows better."""
-    if not status:
-        return None
-    if status.get("connected") is False:
-        return "it is not connected or switched off"
-    if status.get("paper") == "out":
-        return "its paper is out"
-    if status.get("cover_open"):
-        return "its cover is open"
-    if status.get("error"):
-        return "it reports an error (paper jam, cutter)"
-    if status.get("online") is False:
-        return "it is offline"
-    return None
-
-
-def render(slip: Slip, columns: int = 42) -> bytes:
-    """The slip's bytes. Loads the encoder where it is not loaded yet: call it outside the loop."""
-    from receipt import slip as paper
-
-    content = slip.order_content()
-    assert content is not None
-    mark = {"stop": "STOP PREPARING", "copy": f"COPY {slip.copy}"}.get(slip.mark, "")
-    digits = 0 if content.currency in NO_MINOR.split() else 3 if content.currency in THREE_MINOR.split() else 2
-    value = paper.Slip(
-        number=content.number,
-        kind=content.kind,
-        items=tuple(paper.SlipItem(i.name, i.quantity, i.unit_price, tuple(i.options), i.note) for i in content.items),
-        channel=content.channel,
-        table=content.table,
-        customer=content.customer,
-        note=content.note,
-        currency=content.currency,
-        total=content.total,
-        placed_at=content.placed_at,
-        due_at=content.due_at,
-        shop=content.shop,
-        part=slip.part.removesuffix(".stop"),
-        copy_number=slip.copy_number,
-        copies=slip.copies,
-    )
-    return paper.render(value, mark, columns, digits)
-
-
-def _receive(connection: sqlite3.Connection, order: PrintOrder, printer: str) -> tuple[Slip, outbox.Row, bool]:
-    """Store an order that arrived. -> (slip, its report's row, whether there is something new to print)."""
-    old = slips.get(connection, order.order, order.part, order.copy_number)
-    fresh = True
-    if old is None:
-        late = clock.trust() is Trust.NTP and clock.wall_ms() - order.at > order.max_age_s * 1000
-        slip = slips.received(order, printer, held=late)
-    elif order.attempt <= old.asked:
-        slip, fresh = old, False
-        if not old.content:
-            slip = replace(old, content=slips.received(order, printer, False).content)
-    else:
-        new = slips.received(order, printer, held=False)
-        slip = replace(
-            new, attempt=old.attempt, on_paper=old.on_paper,
-            mark="copy" if old.on_paper else "", copy=old.on_paper,
-        )  # fmt: skip
-    cancelled = slips.cancelled(connection, order.order)
-    if fresh and cancelled is not None:
-        slip = replace(slip, state=OrderState.CANCELLED, held=False, reason=cancelled or "cancelled before it arrived")
-    row = slips.put(connection, slip)
-    assert row is not None
-    return slip, row, fresh
-
-
-def _put_new(connection: sqlite3.Connection, slip: Slip) -> bool:
-    if slips.get(connection, slip.order_id, slip.part, slip.copy_number) is not None:
-        return False
-    slips.put(connection, slip, tell=False)
-    return True
-
-
-def _hold(connection: sqlite3.Connection) -> outbox.Row:
-    """What the box holds, to be told; it takes the place of what was to be told before."""
-    outbox.delete_messages(connection, [get_meta(connection, "held_message")])
-    message = messages.new(Held, orders=slips.held_orders(connection))
-    set_meta(connection, "held_message", message.id)
-    return outbox.put_message(connection, "reports", message)
-
-
-def _cancel(connection: sqlite3.Connection, message: CancelOrder) -> list[Slip]:
-    slips.cancel(connection, message.order, message.reason)
-    return slips.of_order(connection, message.order)
-
-
-def _apply_fate(
-    connection: sqlite3.Connection, fate: dict[str, Any]
-) -> tuple[Slip | None, Slip | None, outbox.Row | None]:
-    """-> (slip before, slip after, report's row); (None, None, None) for what is not an order's slip."""
-    last = int(get_meta(connection, "last_fate", "0"))
-    if int(fate.get("id") or 0) > last:
-        set_meta(connection, "last_fate", str(int(fate["id"])))
-    order_id, _, rest = str(fate["slip"]).partition("/")
-    part, _, copy_number = rest.rpartition("/")
-    if not (order_id and part and copy_number.isdigit()) or order_id.startswith(slips.LOCAL):
-        return None, None, None
-    old = slips.get(connection, order_id, part, int(copy_number))
-    if old is None:  # agent.db was lost; the relay still knows
-        now = clock.now()
-        attempt, copy = int(fate["attempt"]), int(fate.get("copy") or 0)
-        mark = "stop" if part.endswith(".stop") else "copy" if copy else ""
-        old = Slip(
-            order_id, part, int(copy_number), 1, str(fate.get("printer") or ""), 1, attempt, mark, copy,
-            OrderState.QUEUED, False, Proof.NONE, "", 0, 600, now.boot, now.mono_ms, now.wall_ms, b"",
-        )  # fmt: skip
-        slips.put(connection, old, tell=False)
-    new = step(old, fate)
-    if new == old:
-        return old, new, None
-    return old, new, slips.put(connection, new)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +64,47 @@ def test_read_says_what_stands_on_the_paper(tmp_path: Path) -> None:
     assert "HARBOUR COFFEE" in [line.strip() for line in by_job[0]["lines"]] and by_job[2]["lines"] == ["half"]
     shown = tillwire("read", str(path))
     assert b"HARBOUR COFFEE" in shown.stdout and b"ended by close" in shown.stdout
+
+
+def test_read_goes_through_many_files_and_past_those_it_cannot_read(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (tmp_path / "empty.bin").touch()
+    (tmp_path / "noise.bin").write_bytes(random.Random(5).randbytes(60_000))
+    files = [folder, tmp_path / "missing.bin", tmp_path / "empty.bin", tmp_path / "noise.bin"]
+    for number in range(30):
+        files.append(tmp_path / f"{number}.bin")
+        files[-1].write_bytes(receipt(number))
+    out = tillwire("read", "--json", *map(str, files))
+    assert out.returncode == 1 and b"Traceback" not in out.stderr
+    assert b"folder" in out.stderr and b"missing.bin" in out.stderr
+    shown = [json.loads(line) for line in out.stdout.splitlines()]
+    for value in shown:
+        assert {"file", "job", "start", "end", "boundary", "kind", "lines", "raster_only", "unknown"} <= value.keys()
+        assert isinstance(value["receipt"], dict) and isinstance(value["confidence"], dict)
+    assert [value["file"] for value in shown[-30:]] == [str(file) for file in files[-30:]]
+
+
+def test_read_shows_two_receipts_of_one_job_as_parts(tmp_path: Path) -> None:
+    path = tmp_path / "two.bin"
+    sale = b"\x1b@SHOP ONE\nTea  4.50\nCake  3.00\nTOTAL  7.50\n"
+    path.write_bytes(sale + b"GIFT VOUCHER\nVALUE 5.00\n\x1dVA\x00" + b"\x1dv0\x00\x01\x00\x01\x00\xff\x1dVA\x00")
+    shown = [json.loads(line) for line in tillwire("read", "--json", str(path)).stdout.splitlines()]
+    assert shown[-1]["raster_only"] is True and shown[-1]["receipt"] == {} and shown[-1]["lines"] == []
+    parts = [value for value in shown if value["job"] == 0]
+    assert [value.get("part") for value in parts] == ([None] if len(parts) == 1 else [*range(len(parts))])
+    assert parts[0]["receipt"]["total"] == "7.50" and 0 < parts[0]["confidence"]["total"] <= 1
+
+
+def test_read_names_unknown_commands_and_explains(tmp_path: Path) -> None:
+    path = tmp_path / "odd.bin"
+    path.write_bytes(b"\x1b@SHOP\n\x1e\x1eTOTAL  7.50\n\x1dVA\x00")
+    shown = tillwire("read", "--explain", str(path)).stdout.decode()
+    assert "1e at byte 7 and 1 times more" in shown
+    assert "total = '750': line 1 'TOTAL  7.50'" in shown
+    picture = tmp_path / "paper.png"
+    assert tillwire("read", "--png", str(picture), str(path)).returncode == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_message_is_shown_as_json(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +28,7 @@ def test_exactly_what_was_told_and_never_taken_is_lost(seqs: list[int], last: in
     lost = {seq for _, first, end in journals.lost(connection, {"other"}) for seq in range(first, end + 1)}
     assert lost == set(range(1, last + 1)) - set(seqs)
     runs = connection.execute("SELECT first, last FROM taken ORDER BY first").fetchall()
-    assert all(before[1] + 1 < after[0] for before, after in zip(runs, runs[1:], strict=False)), "runs do not touch"
+    assert all(before[1] + 1 < after[0] for before, after in pairwise(runs)), "runs do not touch"
 
 
 def test_a_journal_that_the_relay_still_has_lost_nothing() -> None:

@@ -1,4 +1,4 @@
-"""agent/orders.step: what the relay says -> what is true. Every order of events, no promise broken."""
+"""agent/fates.step: what the relay says -> what is true. Every order of events, no promise broken."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import printers, slips
-from agent.orders import render, step, trouble
+from agent.fates import step
+from agent.printers import render, trouble
 from agent.slips import Slip
 from agent.store import Store
 from wire import messages
