@@ -210,6 +210,10 @@ class Ledger:
                 places.update(stack)
                 taken.update(stack.values())
         base = agreements(self.entries)
+        seen: dict[int, int] = {}
+        for row in rows:
+            for num in row.amounts:
+                seen[num.value] = seen.get(num.value, 0) + 1
         for place in missing:
             if place in places:
                 continue
@@ -222,10 +226,12 @@ class Ledger:
                     continue
                 near = abs(spare - place) == 1
                 gain = agreements(self._entries({**places, **moved}))
+                if gain == base and roles[place] == "total":  # what is due stands on the paper again
+                    gain += seen.get(rows[moved[place]].amounts[-1].value, 0) > 2 if rows[moved[place]].amounts else 0
                 if (gain > base or (gain == base and near)) and (best is None or gain > best[0]):
                     best = (gain, moved, spare)
             if best is not None:
-                base = best[0]
+                base = max(base, agreements(self._entries({**places, **best[1]})))
                 places.update(best[1])
                 taken.add(best[2])
         if places != here:

@@ -143,7 +143,9 @@ def _dress(folded: str, length: int, start: int, end: int, raw: str) -> Num:
                 or before == "."
                 or (before == "*" and start > 1 and folded[start - 2] == "*")
             ):
-                num.glued = True
+                # a letter alone before cents is the sign of some currency: "E99.33", "R 12.50"
+                sign = before.isalpha() and raw[-3:-2] in (".", ",") and (start < 2 or folded[start - 2] == " ")
+                num.glued = not sign
         elif "$" in folded or "€" in folded or "¥" in folded:
             match = _BEFORE.search(folded, max(0, start - 9), start)
             if match is not None and match.group(2):
