@@ -20,6 +20,7 @@ from prometheus_client import generate_latest
 from cloud import metrics
 from cloud.api import problem
 from cloud.api.access import key_guard
+from cloud.api.asyncapi import asyncapi
 from cloud.api.claims import claim
 from cloud.api.routes import ROUTES
 from cloud.console.pages import Console
@@ -68,7 +69,7 @@ def make_app(cloud: Context) -> Litestar:
         return cloud
 
     return Litestar(
-        route_handlers=[api, claim, openapi, healthz, show_metrics, *Console(cloud).routes()],
+        route_handlers=[api, claim, openapi, asyncapi, healthz, show_metrics, *Console(cloud).routes()],
         dependencies={"cloud": Provide(provide)},
         exception_handlers={Exception: problem.handle},
         request_max_body_size=MAX_BODY,

@@ -29,6 +29,7 @@ PUBLIC = {
     "/login",
     "/static/{name}",
     "/v1/openapi.json",
+    "/v1/asyncapi.json",
     "/v1/claims/{code}",
     "/-/openapi",
     "/-/openapi/openapi.json",
