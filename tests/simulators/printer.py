@@ -251,6 +251,8 @@ class SimulatedPrinter:
     def _read(self, link: Any) -> None:
         try:
             data = os.read(link, 65536) if isinstance(link, int) else link.recv(65536)
+            if data and not isinstance(link, int):  # what was read is known to be, also when the line is cut at once
+                link.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         except BlockingIOError:
             return
         except OSError:
