@@ -183,8 +183,8 @@ class Orders:
         """Ask the relay to print; asked twice, it tells the fate of the first time."""
         model = str(self.printers.get(slip.printer, {}).get("model") or "")
         settings = self.box.printer.get(slip.printer)
-        columns = printers.columns(*([settings.model] if settings else []), model)
-        raw = await asyncio.to_thread(printers.render, slip, columns)
+        on = printers.paper(*([settings.model] if settings else []), model)
+        raw = await asyncio.to_thread(printers.render, slip, on)
         self._queued_at.setdefault(slip.name, asyncio.get_running_loop().time())
         try:
             answer = await self.door.ask(

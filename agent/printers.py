@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import logging
 import tomllib
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from agent.slips import Slip
+from receipt.script import Script
 
 log = logging.getLogger("tillwire.agent")
 
@@ -18,25 +20,35 @@ THREE_MINOR = "BHD IQD JOD KWD LYD OMR TND"
 COLUMNS = 42  # where nobody knows: right on 80-mm paper, and on most of it
 
 
-def columns(*models: str) -> int:
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """What a printer puts on paper."""
+
+    columns: int = COLUMNS
+    script: Script = field(default_factory=Script)
+
+
+def paper(*models: str) -> Paper:
     """Of the first of these models that a file names: its file name, its `name`, or one of its `also`."""
     known = _known()
-    return next((known[model.lower()] for model in models if model.lower() in known), COLUMNS)
+    return next((known[model.lower()] for model in models if model.lower() in known), Paper())
 
 
 @functools.cache
-def _known() -> dict[str, int]:
-    found: dict[str, int] = {}
+def _known() -> dict[str, Paper]:
+    found: dict[str, Paper] = {}
     for path in sorted(FOLDER.glob("*.toml")):
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
+            pages = tuple(int(n) for n in str(values.get("code_pages", "")).split())
         except (OSError, ValueError) as error:
             log.error("printer model %s cannot be read: %s", path, error)
             continue
         names = [path.stem, str(values.get("name", "")), *str(values.get("also", "")).split(",")]
         size = values.get("columns", COLUMNS)
+        script = Script(pages, bool(values.get("gbk", True)), bool(values.get("raster", True)))
         if isinstance(size, int) and 16 <= size <= 96:
-            found |= {name.strip().lower(): size for name in names if name.strip()}
+            found |= {name.strip().lower(): Paper(size, script) for name in names if name.strip()}
     return found
 
 
@@ -57,18 +69,18 @@ def trouble(status: dict[str, Any] | None) -> str | None:
     return None
 
 
-def render(slip: Slip, columns: int = 42) -> bytes:
+def render(slip: Slip, on: Paper | None = None) -> bytes:
     """The slip's bytes. Loads the encoder where it is not loaded yet: call it outside the loop."""
-    from receipt import slip as paper
+    from receipt import slip as slips
 
     content = slip.order_content()
     assert content is not None
     mark = {"stop": "STOP PREPARING", "copy": f"COPY {slip.copy}"}.get(slip.mark, "")
     digits = 0 if content.currency in NO_MINOR.split() else 3 if content.currency in THREE_MINOR.split() else 2
-    value = paper.Slip(
+    value = slips.Slip(
         number=content.number,
         kind=content.kind,
-        items=tuple(paper.SlipItem(i.name, i.quantity, i.unit_price, tuple(i.options), i.note) for i in content.items),
+        items=tuple(slips.SlipItem(i.name, i.quantity, i.unit_price, tuple(i.options), i.note) for i in content.items),
         channel=content.channel,
         table=content.table,
         customer=content.customer,
@@ -82,4 +94,5 @@ def render(slip: Slip, columns: int = 42) -> bytes:
         copy_number=slip.copy_number,
         copies=slip.copies,
     )
-    return paper.render(value, mark, columns, digits)
+    on = on or Paper()
+    return slips.render(value, mark, on.columns, digits, on.script)

@@ -32,6 +32,9 @@ class Model:
     ask_after: bool = key(True, "It answers GS r 1 in turn, once it has worked through what came before: proof L1.")
     process_id: bool = key(False, "It answers GS ( H fn 48 once all before is printed: proof L2.")
     buzzer: str = key("", "What makes its buzzer sound, as hex. Empty: it has none.", check=_hex)
+    code_pages: str = key("", "Code pages that slips may use: the n of ESC t n, with blanks, the first that fits wins.")
+    gbk: bool = key(True, "It has Chinese characters (GBK) behind FS &.")
+    raster: bool = key(True, "It prints pictures (GS v 0): slips in scripts it has no letters for are drawn.")
     columns: int = key(48, "Characters in a line of font A.", low=16, high=80)
     dots: int = key(576, "Dots in a line.", low=128, high=2048)
 

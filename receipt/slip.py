@@ -1,7 +1,7 @@
 """An order as a slip: values in, ESC/POS bytes out. Pure. python-escpos is used as an encoder only, imported late.
 
 What a customer wrote is data, never commands: control and format characters are taken out before encoding, and every
-text goes out as printable ASCII, or as GBK double bytes between FS & and FS . (whose bytes are never controls).
+text goes out as printable ASCII, in a code page the printer has, as GBK double bytes, or drawn (receipt/script.py).
 A customer's words stand indented or behind a label, so that no note can pass for a head of ours.
 
 Source: Epson ESC/POS reference (ESC @, ESC a, ESC E, GS !, FS &, FS ., ESC d, GS V); GB18030-2005, two-byte area.
@@ -14,11 +14,27 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
+from receipt.script import Script, draw
+
 COLUMNS = 42  # of the normal font on 80 mm paper; 32 on 58 mm
 MOST_LINES = 400  # about 1.5 m of paper
+MOST_DRAWN = 400_000  # bytes of lines that have to be drawn; the relay takes slips of 512 KiB
 KINDS = {"dine_in": "DINE IN", "takeaway": "TAKEAWAY", "delivery": "DELIVERY"}
-COMMANDS = ("init", "align", "bold", "size", "kanji_on", "kanji_off", "text", "line_feed", "feed", "cut")
-"""All that a slip is made of: ESC @, ESC a, ESC E, GS !, FS &, FS ., text, LF, ESC d, GS V."""
+COMMANDS = (
+    "init",
+    "align",
+    "bold",
+    "size",
+    "kanji_on",
+    "kanji_off",
+    "code_page",
+    "text",
+    "line_feed",
+    "raster",
+    "feed",
+    "cut",
+)
+"""All that a slip is made of: ESC @, ESC a, ESC E, GS !, FS &, FS ., ESC t, text, LF, GS v 0, ESC d, GS V."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +72,21 @@ def prepare() -> None:
     _encoder()
 
 
-def render(slip: Slip, mark: str = "", columns: int = COLUMNS, minor_digits: int = 2) -> bytes:
+def render(
+    slip: Slip,
+    mark: str = "",
+    columns: int = COLUMNS,
+    minor_digits: int = 2,
+    script: Script = Script(),  # noqa: B008
+) -> bytes:
     """-> the job: ESC @, the slip, feed, cut.
 
     mark            what stands at its head in the largest font: "", "REPRINT", "COPY 1", "STOP PREPARING"
     columns         characters in a line of the normal font
     minor_digits    decimals of the currency
+    script          what the printer has letters for
     """
-    paper = _Paper(columns)
+    paper = _Paper(columns, script)
     if mark:
         paper.big(f"** {clean(mark)} **")
     paper.big(KINDS.get(slip.kind, clean(slip.kind).upper()))
@@ -108,43 +131,9 @@ def money(minor: int, digits: int) -> str:
     return f"{sign}{value // 10**digits}.{value % 10**digits:0{digits}}" if digits else f"{sign}{value}"
 
 
-def encode(text: str) -> bytes:
-    """Clean text as printer bytes. What GBK's two-byte area lacks goes out without its accent, else as "?".
-
-    >>> encode("Thé 茶"), encode("Olá")
-    (b'Th\\x1c&\\xa8\\xa6\\x1c. \\x1c&\\xb2\\xe8\\x1c.', b'Ol\\x1c&\\xa8\\xa2\\x1c.')
-    """
-    out = bytearray()
-    double = False
-    for character in text:
-        code = _code(character)
-        if (code[0] >= 0x81) != double:
-            double = not double
-            out += b"\x1c&" if double else b"\x1c."
-        out += code
-    return bytes(out + b"\x1c.") if double else bytes(out)
-
-
-def _code(character: str) -> bytes:
-    if " " <= character <= "~":
-        return character.encode("ascii")
-    try:
-        code = character.encode("gbk")
-        if len(code) == 2 and code[0] >= 0x81 and code[1] >= 0x40:
-            return code
-    except UnicodeEncodeError:
-        pass
-    plain = "".join(c for c in unicodedata.normalize("NFKD", character) if " " <= c <= "~")
-    return plain.encode("ascii") or b"?"
-
-
-def width(text: str) -> int:
-    """Columns of the normal font that `encode(text)` takes."""
-    return sum(len(_code(character)) for character in text)
-
-
-def wrap(text: str, columns: int) -> list[str]:
+def wrap(text: str, columns: int, script: Script = Script()) -> list[str]:  # noqa: B008
     """Lines of at most `columns`, broken at spaces where there are some."""
+    width = script.width
     lines, line = [], ""
     for word in re.findall(r"\S+", text):
         while word:
@@ -166,8 +155,9 @@ def wrap(text: str, columns: int) -> list[str]:
 class _Paper:
     """Writes through python-escpos's Dummy; counts lines."""
 
-    def __init__(self, columns: int) -> None:
-        self.columns, self.lines = columns, 0
+    def __init__(self, columns: int, script: Script) -> None:
+        self.columns, self.script, self.lines = columns, script, 0
+        self.drawn = 0  # bytes of pictures
         self.out = _encoder()()
         self.out.hw("INIT")
 
@@ -206,13 +196,27 @@ class _Paper:
     def _block(self, text: str, columns: int, indent: str = "", hanging: str = "", **style: Any) -> None:
         self.out.set(**style)
         lead = max(len(indent), len(hanging))
-        for number, line in enumerate(wrap(text, columns - lead)):
+        for number, line in enumerate(wrap(text, columns - lead, self.script)):
             self.lines += 1
+            if self.lines < MOST_LINES and self.drawn > MOST_DRAWN:
+                self.lines = MOST_LINES
             if self.lines == MOST_LINES:
                 self.out._raw(b"... (cut short)\n")
             if self.lines >= MOST_LINES:
                 return
-            self.out._raw(encode((hanging if number else indent) + line) + b"\n")
+            self._line((hanging if number else indent) + line, style)
+
+    def _line(self, text: str, style: dict[str, Any]) -> None:
+        raw = self.script.encode(text)
+        if raw is None:
+            raw = draw(
+                text, self.columns, wide=style["width"], tall=style["height"], bold=style["bold"],
+                centre=style["align"] == "center",
+            )  # fmt: skip
+            self.drawn += len(raw)
+            self.out._raw(raw)
+        else:
+            self.out._raw(raw + b"\n")
 
 
 def _encoder() -> Any:

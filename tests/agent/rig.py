@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import signal
@@ -259,8 +260,9 @@ class Cloud:
 class Rig:
     """broker, relay, agent: started in that order; each can be killed and started again."""
 
-    def __init__(self, folder: Path, **sections: dict[str, Any]) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, mosquitto: str | None = None, **sections: dict[str, Any]) -> None:
+        """`mosquitto`: the program, to be the broker in place of the embedded one."""
+        self.folder, self.mosquitto = folder, mosquitto
         self.mqtt_port, self.pos_port = free_port(), free_port()
         self.nats_port = free_port()
         self.printer = Printer()
@@ -332,6 +334,13 @@ class Rig:
     def _command(self, name: str) -> list[str]:
         if name != "broker":
             return [sys.executable, "-m", name, "--config", str(self.config)]
+        if self.mosquitto:
+            conf = self.folder / "mosquitto.conf"
+            conf.write_text(
+                f"listener {self.mqtt_port} 127.0.0.1\nallow_anonymous true\nuser {getpass.getuser()}\n"
+                "max_packet_size 140000\nmax_inflight_messages 100\n"
+            )
+            return [self.mosquitto, "-c", str(conf)]
         conf = self.folder / "nats.conf"
         store = self.folder / "nats"
         conf.write_text(

@@ -124,8 +124,8 @@ def test_a_slip_of_an_order_is_rendered_with_its_mark_and_money() -> None:
 
 
 def test_a_line_is_as_wide_as_the_models_paper() -> None:
-    assert printers.columns("auto", "TM-T88VI") == 48 and printers.columns("epson-tm-u220") == 40
-    assert printers.columns("auto", "nobody knows it") == 42
+    assert printers.paper("auto", "TM-T88VI").columns == 48 and printers.paper("epson-tm-u220").columns == 40
+    assert printers.paper("auto", "nobody knows it").columns == 42
     assert b"-" * 48 in render(QUEUED, 48) and b"-" * 43 not in render(QUEUED)
 
 

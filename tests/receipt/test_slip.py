@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receipt.slip import Slip, SlipItem, clean, encode, render, width, wrap
+from receipt.script import Script
+from receipt.slip import Slip, SlipItem, clean, render, wrap
 
 ORDER = Slip(
     number="A12",
@@ -39,7 +40,7 @@ SLIPS = st.builds(
     placed_at=WORDS,
 )
 ALLOWED = re.compile(
-    rb"\x1b@|\x1ba[\x00-\x02]|\x1bE[\x00\x01]|\x1d![\x00-\x77]|\x1bd[\x00-\x0a]|\x1dV\x00"
+    rb"\x1b@|\x1c\.\x1bt[\x00-\x30][\x20-\x7e\x80-\xff]+|\x1ba[\x00-\x02]|\x1bE[\x00\x01]|\x1d![\x00-\x77]|\x1bd[\x00-\x0a]|\x1dV\x00"
     rb"|\x1c&(?:[\x81-\xfe][\x40-\x7e\x80-\xfe])+\x1c\.|[\x20-\x7e]+|\n",
     re.S,
 )
@@ -49,6 +50,14 @@ def commands(job: bytes) -> list[bytes]:
     """Cut by a second, independent reading of what a slip may be made of; fails on anything else."""
     found, at = [], 0
     while at < len(job):
+        if job.startswith(b"\x1dv0\x00", at):
+            end = (
+                at + 8 + int.from_bytes(job[at + 4 : at + 6], "little") * int.from_bytes(job[at + 6 : at + 8], "little")
+            )
+            assert end <= len(job) and not re.search(rb"\x10[\x04\x05\x14]", job[at:end])
+            found.append(job[at:end])
+            at = end
+            continue
         match = ALLOWED.match(job, at)
         assert match, f"byte {at}: {job[at : at + 12]!r} is no command of a slip"
         found.append(match.group())
@@ -123,10 +132,47 @@ def test_a_slip_has_an_end_whatever_is_ordered() -> None:
 
 @given(text=WORDS, columns=st.integers(8, 48))
 def test_no_line_is_wider_than_the_paper(text: str, columns: int) -> None:
-    assert all(width(line) <= columns for line in wrap(clean(text), columns))
+    assert all(Script().width(line) <= columns for line in wrap(clean(text), columns))
 
 
 @given(text=WORDS)
 def test_the_width_is_what_is_sent(text: str) -> None:
-    sent = encode(clean(text)).replace(b"\x1c&", b"").replace(b"\x1c.", b"")
-    assert len(sent) == width(clean(text))
+    sent = Script().encode(clean(text))
+    if sent is not None:
+        assert len(sent.replace(b"\x1c&", b"").replace(b"\x1c.", b"")) == Script().width(clean(text))
+
+
+EPSON = Script((0, 2, 16, 18, 17), gbk=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "raw"),
+    [
+        ("Crème brûlée", b"\x1c.\x1bt\x00Cr\x8ame br\x96l\x82e"),
+        ("Ação", b"\x1c.\x1bt\x02A\x87\xc6o"),
+        ("Борщ", b"\x1c.\x1bt\x11\x81\xae\xe0\xe9"),
+        ("plain", b"plain"),
+    ],
+)
+def test_the_first_code_page_that_has_all_of_a_line_is_selected(text: str, raw: bytes) -> None:
+    assert EPSON.encode(text) == raw and EPSON.width(text) == len(text)
+
+
+@pytest.mark.parametrize("text", ["ต้มยำกุ้ง", "שקשוקה", "حمص", "김치찌개", "मसाला चाय", "🍕 pizza"])
+@pytest.mark.parametrize("script", [Script(), EPSON])
+def test_what_the_printer_has_no_letters_for_is_drawn_and_never_a_question_mark(text: str, script: Script) -> None:
+    slip = Slip(number="1", kind="dine_in", items=(SlipItem(text, 2),), table=text, note=text)
+    job = render(slip, script=script)
+    pictures = [c for c in commands(job) if c.startswith(b"\x1dv0")]
+    assert len(pictures) == 3 and all(any(picture[8:]) for picture in pictures)
+    assert not any(b"?" in c for c in commands(job) if c not in pictures)
+
+
+def test_a_printer_without_pictures_gets_what_can_be_spelled() -> None:
+    job = render(Slip(number="1", kind="dine_in", items=(SlipItem("김치 soup", 2),)), script=Script(raster=False))
+    assert b"soup" in job and b"\x1dv0" not in job
+
+
+def test_a_slip_of_pictures_fits_what_the_relay_takes() -> None:
+    slip = Slip(number="1", kind="takeaway", items=tuple(SlipItem(f"ต้มยำกุ้ง {n}") for n in range(10_000)))
+    assert len(render(slip)) < 512 * 1024

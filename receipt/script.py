@@ -1,0 +1,153 @@
+"""Text of any script as printer bytes: in a code page the printer has, in GBK double bytes, or drawn as a picture.
+
+Takes   clean text (no control characters) and what the printer can do.
+Gives   bytes that hold printable ASCII, bytes from 80h on, and ESC t, FS &, FS . or one GS v 0 of our own making; a
+        picture never holds a pair of bytes that a printer obeys at once (DLE EOT, DLE ENQ, DLE DC4).
+Source: Epson ESC/POS reference (ESC t, FS &, FS ., GS v 0); GB18030-2005, two-byte area. Pure, but for the font files
+        that Pillow finds on the machine.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from receipt.codepages import ESCPOS_PAGES
+
+CELL, ROW = 12, 32  # dots of a column, and of a drawn line of normal height
+FONTS = (
+    "DejaVuSansMono.ttf",
+    "DejaVuSans.ttf",
+    "NotoSansCJK-Regular.ttc",
+    "NotoSerifCJK-Regular.ttc",
+    "NotoSerifCJK-Bold.ttc",
+    "wqy-microhei.ttc",
+    "wqy-zenhei.ttc",
+    "NotoSansThai-Regular.ttf",
+    "NotoSansDevanagari-Regular.ttf",
+    "NotoSansArabic-Regular.ttf",
+    "NotoSansHebrew-Regular.ttf",
+    "FreeSans.ttf",
+    "unifont.otf",
+    "unifont.ttf",
+)
+_AT_ONCE = re.compile(rb"\x10(?=[\x04\x05\x14])")
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What a printer can print."""
+
+    pages: tuple[int, ...] = ()  # ESC t n, the first that fits is taken
+    gbk: bool = True  # it has Chinese characters behind FS &
+    raster: bool = True  # it prints GS v 0
+
+    def encode(self, text: str) -> bytes | None:
+        """The bytes of one line; None where it has to be drawn."""
+        if text.isascii():
+            return text.encode("ascii")
+        for page in self.pages:
+            raw = _paged(text, page)
+            if raw is not None:
+                return b"\x1c.\x1bt" + bytes([page]) + raw
+        if self.gbk and all(_gbk(c) for c in text):
+            return _doubled(text)
+        return None if self.raster else _doubled(text) if self.gbk else b"".join(_plain(c) for c in text)
+
+    def width(self, text: str) -> int:
+        """Columns of the normal font that it takes."""
+        if text.isascii() or any(_paged(text, page) is not None for page in self.pages):
+            return len(text)
+        return sum(map(_cells, text))
+
+
+def draw(text: str, columns: int, *, wide: int = 1, tall: int = 1, bold: bool = False, centre: bool = False) -> bytes:
+    """A line as a raster picture (GS v 0), so many columns of 12 dots wide."""
+    from PIL import Image, ImageDraw
+
+    font = _font(text, 22 * tall)
+    left, _, right, _ = font.getbbox(text)
+    size = max(int(right - left), 1)
+    line = Image.new("L", (size, ROW * tall), 0)
+    ImageDraw.Draw(line).text((-left, 24 * tall), text, fill=255, font=font, anchor="ls", stroke_width=int(bold))
+    across, room = min(size * wide // tall, columns * CELL), columns * CELL // 8 * 8
+    line = line.resize((max(1, min(across, room)), ROW * tall))
+    paper = Image.new("L", (room, ROW * tall), 0)
+    paper.paste(line, ((room - line.width) // 2 if centre else 0, 0))
+    data = paper.point(lambda level: 255 if level > 110 else 0).convert("1").tobytes()
+    while _AT_ONCE.search(data):
+        data = _AT_ONCE.sub(b"\x18", data)  # one dot more
+    return b"\x1dv0\x00" + (room // 8).to_bytes(2, "little") + (ROW * tall).to_bytes(2, "little") + data
+
+
+def _paged(text: str, page: int) -> bytes | None:
+    """In that code page, one byte a character; None where it lacks one."""
+    try:
+        raw = text.encode(ESCPOS_PAGES[page])
+    except (UnicodeEncodeError, LookupError):
+        return None
+    return raw if len(raw) == len(text) and all(byte >= 0x20 and byte != 0x7F for byte in raw) else None
+
+
+def _gbk(character: str) -> bytes:
+    """ASCII, or two bytes whose first is no control; what lacks there goes without its accent. b"": not to be had."""
+    if " " <= character <= "~":
+        return character.encode("ascii")
+    try:
+        code = character.encode("gbk")
+        if len(code) == 2 and code[0] >= 0x81 and code[1] >= 0x40:
+            return code
+    except UnicodeEncodeError:
+        pass
+    return "".join(c for c in unicodedata.normalize("NFKD", character) if " " <= c <= "~").encode("ascii")
+
+
+def _doubled(text: str) -> bytes:
+    out, double = bytearray(), False
+    for character in text:
+        code = _gbk(character) or b"?"
+        if (code[0] >= 0x81) != double:
+            double = not double
+            out += b"\x1c&" if double else b"\x1c."
+        out += code
+    return bytes(out + b"\x1c.") if double else bytes(out)
+
+
+def _plain(character: str) -> bytes:
+    return "".join(c for c in unicodedata.normalize("NFKD", character) if " " <= c <= "~").encode("ascii") or b"?"
+
+
+def _cells(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return len(_gbk(character)) or (2 if unicodedata.east_asian_width(character) in "WF" else 1)
+
+
+@lru_cache(maxsize=64)
+def _loaded(name: str, size: int) -> Any:
+    from PIL import ImageFont
+
+    try:
+        return ImageFont.truetype(name, size)
+    except OSError:
+        return None
+
+
+def _font(text: str, size: int) -> Any:
+    """The font of the list that has most of these characters; Pillow's own where the machine has none."""
+    from PIL import ImageFont
+
+    found = [font for name in FONTS if (font := _loaded(name, size)) is not None]
+    characters = set(text) - {" "}
+    best, most = None, -1
+    for font in found:
+        missing = bytes(font.getmask("\U000ffffd"))
+        shown = sum(bytes(font.getmask(c)) != missing for c in characters)
+        if shown > most:
+            best, most = font, shown
+        if shown == len(characters):
+            break
+    return best or ImageFont.load_default(size)
