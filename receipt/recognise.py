@@ -7,6 +7,7 @@ of their own script and case. Evidence only: nothing is known of any shop or lan
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from math import log2
 
@@ -99,7 +100,9 @@ def single_byte_score(text: str) -> float:
     """How much decoded text looks like words: above zero the more, the surer."""
     score = sum(_WEIGHT[match.lastgroup or "sign"] for match in _GOOD.finditer(text))
     score -= 4.0 * len(_TRIPLE.findall(text))
-    score += sum(_SURPRISE.get(letter, 0.0) for letter in text)
+    counts = Counter(text)
+    for letter in counts.keys() & _SURPRISE.keys():
+        score += counts[letter] * _SURPRISE[letter]
     return score + 0.2 * len(_COMMON.findall(text)) - 2.5 * len(list(_ODD.finditer(text)))
 
 
@@ -129,7 +132,7 @@ def _double_score(runs: Sequence[bytes], encoding: str) -> tuple[float, int]:
     """0..1 for how well pairs of `runs` are everyday characters of `encoding`, and how many pairs there are."""
     good = hits = count = bad = 0.0
     everyday = _EVERYDAY[encoding]
-    seen: dict[str, int] = {}
+    seen: Counter[str] = Counter()
     for run in runs:
         try:
             text = run.decode(encoding)
@@ -137,11 +140,11 @@ def _double_score(runs: Sequence[bytes], encoding: str) -> tuple[float, int]:
             # One broken run (a cut name, a stray byte) speaks against it, but does not decide.
             bad += 3
             text = run[: error.start].decode(encoding, "replace")
-        for character in text:
-            if character > "\x7f":
-                seen[character] = seen.get(character, 0) + 1
+        seen.update(text)
     for character, times in seen.items():
         point = ord(character)
+        if point < 0x80:
+            continue
         weight = min(times, 4)
         if 0xFF61 <= point <= 0xFF9F:
             count += weight / 2
