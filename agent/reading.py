@@ -5,7 +5,7 @@ the outbox. Reading runs in a child process with a time limit; a job that crashe
 without a reading; one that cannot even be masked is sent as its hash and size only, and its bytes stay on the box.
 
 Live jobs (told by the relay's events) go before the backlog, which is listed anew whenever the relay was away. In a
-flood the receipts go out masked but unread, many in one commit, and the cloud reads them (decision 0007).
+flood the receipts go out masked but unread, many in one commit, and the cloud reads them (decision 0009).
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ class Readings:
     def _first(self, row: Any) -> tuple[Reading | None, str]:
         """What the box read is shown at once, and read again afterwards where our rules are newer."""
         found = _of_box(row)
-        if row.raw is None or not self._config.ingest.reread:
+        if row.raw is None or (found is not None and not self._config.ingest.reread):
             return found, "read" if found else "failed"
         if found is not None:
             return found, "again" if self._starts() and newer(

@@ -180,6 +180,19 @@ def test_an_order_too_old_waits_for_a_go(bench: Bench) -> None:
     box.cloud.wait_state("o-1", "cancelled")
 
 
+def test_an_expired_order_that_gets_its_go_prints_once_and_without_a_copy_mark(bench: Bench) -> None:
+    box = bench().start("relay", "agent").online()
+    box.printer.paper_out = True
+    box.cloud.order(order(max_age_s=5))
+    box.cloud.wait_state("o-1", "expired")
+    assert head("o-1") not in box.printer.paper
+    box.printer.paper_out = False
+    box.cloud.say("orders", messages.new(GoOrder, order="o-1", go=True))
+    report = box.cloud.wait_state("o-1", "printed")
+    assert report.copy == 0 and box.printer.paper.count(head("o-1")) == 1 and b"COPY" not in box.printer.paper
+    box.cloud.wait(lambda: not any("held:o-1" in a for a in box.cloud.alerts), "the alert is over")
+
+
 def test_a_bad_message_is_set_aside_and_blocks_nothing(box: Rig) -> None:
     box.cloud.say_raw("orders", b"\x07 nonsense")
     box.cloud.say_raw("orders", b"")

@@ -126,7 +126,7 @@ def test_a_slip_of_an_order_is_rendered_with_its_mark_and_money() -> None:
 def test_a_line_is_as_wide_as_the_models_paper() -> None:
     assert printers.paper("auto", "TM-T88VI").columns == 48 and printers.paper("epson-tm-u220").columns == 40
     assert printers.paper("auto", "nobody knows it").columns == 42
-    assert b"-" * 48 in render(QUEUED, 48) and b"-" * 43 not in render(QUEUED)
+    assert b"-" * 48 in render(QUEUED, printers.Paper(48)) and b"-" * 43 not in render(QUEUED)
 
 
 def test_trouble_is_told_in_words() -> None:
