@@ -55,9 +55,10 @@ exec {BIN}/tillwire-cloud --config $dir/cloud.toml all
 SPEC = {
     "name": "tillwire",
     "feed": "pos:127.0.0.1:$port2",
-    # What a killed relay had not finished arrives as a partial job, and again whole when the till repeats it.
+    # What a killed relay had not finished, or not put on paper, arrives too (boundary partial, delivered none): the till
+    # prints it again. A second arrival is one of a job that was whole and on paper.
     "watch": "sqlite:$dir/cloud/cloud.db?SELECT raw FROM papers JOIN jobs ON jobs.id = papers.job_id"
-    " WHERE boundary != 'partial'",
+    " WHERE boundary != 'partial' AND delivered = 'all'",
     "processes": {
         "broker": {"command": f"{BIN}/nats-server -c $dir/nats.conf", "files": {"nats.conf": BROKER}, "settle": 0.5},
         "cloud": {
@@ -65,12 +66,13 @@ SPEC = {
             "files": {"cloud.toml": CLOUD, "cloud.sh": START_CLOUD},
             "settle": 5.0,
         },
-        "relay": {
-            "command": f"{BIN}/tillwire-relay --config $dir/agent.toml",
+        "agent": {
+            "command": f"{BIN}/tillwire-agent --config $dir/agent.toml",
             "files": {"agent.toml": AGENT},
-            "settle": 0.7,
+            "settle": 1.0,
         },
-        "agent": {"command": f"{BIN}/tillwire-agent --config $dir/agent.toml", "settle": 1.5},
+        # Last: the harness' printer listens only after everything is started, and a printer is tried again ever later.
+        "relay": {"command": f"{BIN}/tillwire-relay --config $dir/agent.toml", "settle": 0.3},
     },
 }
 
