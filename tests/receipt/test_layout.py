@@ -291,3 +291,17 @@ def test_sizes_of_codes_spacing_and_the_area_are_kept_for_the_picture() -> None:
     assert bars.code is not None and (bars.code.module, bars.code.height, bars.area) == (3, 64, 384)
     assert square.code is not None and square.code.module == 6
     assert (text.pitch, text.area) == (24, 384)
+
+
+@pytest.mark.parametrize(
+    ("text", "page"),
+    [
+        ("Rückgeld 1,00", "cp1252"), ("Vielen Dank für Ihren Einkauf", "latin1"), ("Año 2024", "cp1252"),
+        ("Café crème", "cp437"), ("Größe 2", "cp850"), ("Quantità", "cp1252"), ("ИТОГО 12.50", "cp866"),
+        ("Спасибо за покупку", "cp1251"), ("Ευχαριστούμε", "cp737"), ("Teşekkür ederiz", "cp857"),
+        ("谢谢惠顾", "gb18030"), ("感謝您的光臨", "big5"), ("お買い上げありがとうございます", "cp932"),
+        ("감사합니다", "cp949"), ("谢谢惠顾", "utf-8"),
+    ],
+)  # fmt: skip
+def test_one_line_is_enough_to_recognise_its_encoding(text: str, page: str) -> None:
+    assert texts(b"\x1b@" + text.encode(page) + b"\n") == [text]
