@@ -55,7 +55,7 @@ exec {BIN}/tillwire-cloud --config $dir/cloud.toml all
 SPEC = {
     "name": "tillwire",
     "feed": "pos:127.0.0.1:$port2",
-    # What a killed relay had not finished, or not put on paper, arrives too (boundary partial, delivered none): the till
+    # What a killed relay had not finished, or not put on paper, arrives too (partial; delivered none): the till
     # prints it again. A second arrival is one of a job that was whole and on paper.
     "watch": "sqlite:$dir/cloud/cloud.db?SELECT raw FROM papers JOIN jobs ON jobs.id = papers.job_id"
     " WHERE boundary != 'partial' AND delivered = 'all'",
