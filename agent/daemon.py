@@ -7,6 +7,7 @@ import logging
 import signal
 import threading
 
+from agent import clock
 from agent.alerts import Alerts
 from agent.child import Reader
 from agent.commands import Commands
@@ -20,8 +21,11 @@ from agent.store import DiskBad, SchemaOld, Store, get_meta, set_meta
 from agent.supervise import Backoff, Supervisor, notify
 from agent.uplink import Uplink
 from config.box import Box, box_id
+from wire.messages import Trust
 
 log = logging.getLogger("tillwire.agent")
+
+FLOOR_S = 3600.0
 
 
 class Agent:
@@ -63,6 +67,7 @@ class Agent:
         if self.box.cloud.version == "auto":
             self.mqtt.version = await self.store.run(lambda c: get_meta(c, "mqtt_version", "auto"))
             self.mqtt.on_state.append(self._remember_version)
+        self.mqtt.floor = max(self.mqtt.floor, float(await self.store.run(lambda c: get_meta(c, "clock_floor", "0"))))
         start = self.supervisor.start
         start("reader", self.reader.start)
         start("uplink", self.uplink.run)
@@ -74,6 +79,7 @@ class Agent:
         start("mqtt", self.mqtt.run)
         start("health", self.health.run)
         start("look", self.health.look)
+        start("clock-floor", self._keep_floor)
         log.info("box=%s agent ready broker=%s relay=%s", self.name, self.box.cloud.broker, self.box.box.control)
         notify("READY=1")
         threading.Thread(target=_load_encoder, name="load-encoder", daemon=True).start()
@@ -107,6 +113,15 @@ class Agent:
             version = self.mqtt.version
             task = asyncio.create_task(self.store.run(lambda c: set_meta(c, "mqtt_version", version)))
             task.add_done_callback(lambda t: t.cancelled() or t.exception())
+
+    async def _keep_floor(self) -> None:
+        """Remember the time while it is known for sure: after a boot without a clock it is at least that late."""
+        while True:
+            if clock.trust() is Trust.NTP:
+                now = clock.wall_ms() // 1000
+                self.mqtt.floor = max(self.mqtt.floor, float(now))
+                await self.store.run(lambda c, now=now: set_meta(c, "clock_floor", str(now)))  # type: ignore[misc]
+            await asyncio.sleep(FLOOR_S)
 
     async def _buzz(self) -> bool:
         """The printer's buzzer, as the last way to be heard."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from agent import clock, tls
 from agent.supervise import Backoff
 from config.box import Cloud
 from wire import topics
@@ -67,6 +67,7 @@ class Mqtt:
         self.on_state: list[Callable[[bool], None]] = []
         self.on_message: dict[str, Callable[[Incoming], None]] = {}
         self.connects = 0
+        self.floor = float(tls.BUILT)  # it is later than this, s since 1970, whatever the clock says
         self._will = will
         self._client: paho.Client | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -125,7 +126,7 @@ class Mqtt:
         url = urlsplit(self.cloud.broker)
         port = url.port or (8883 if url.scheme == "mqtts" else 1883)
         if url.scheme == "mqtts":
-            client.tls_set_context(self._tls())
+            client.tls_set_context(tls.context(self.cloud, self.floor, clock.wall_ms() / 1000))
         host = url.hostname or ""
         if version == "5":
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
@@ -265,13 +266,6 @@ class Mqtt:
         self.version = "3.1.1"
         log.info("broker=%s does not speak MQTT 5 (%s): 3.1.1 from now on", self.cloud.broker, self.reason)
         return True
-
-    def _tls(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=self.cloud.ca_file or None)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if self.cloud.cert_file:
-            context.load_cert_chain(self.cloud.cert_file, self.cloud.key_file)
-        return context
 
 
 def _reason(error: BaseException) -> str:

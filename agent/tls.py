@@ -1,0 +1,62 @@
+"""The TLS side of the broker's connection; also while the box does not know what time it is.
+
+A board without a battery boots somewhere in the past, and with such a clock every certificate is "not yet valid": no
+connection, and so perhaps never a right clock. Until the clock has passed the *floor* (this release's date, or the last
+time that was known for sure, whichever is later), certificates are held against the floor instead: what had expired by
+then is refused, for the true time is later. What expired since is only seen again once the clock is right.
+Names, signatures and issuers are checked as always.
+
+Source: OpenSSL X509_VERIFY_PARAM_set_flags (X509_V_FLAG_NO_CHECK_TIME); ssl.SSLContext.sslsocket_class.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from typing import Any
+
+from config.box import Cloud
+
+log = logging.getLogger("tillwire.agent")
+
+BUILT = 1_793_491_200  # 2026-11-01, s: no box that runs this lives earlier; raised with each release
+NO_CHECK_TIME = 0x200000  # not among ssl.VerifyFlags
+
+
+def context(cloud: Cloud, floor: float, now: float) -> ssl.SSLContext:
+    """What the broker's certificate is held against. `floor` and `now` in s since 1970. Raises OSError."""
+    made = ssl.create_default_context(cafile=cloud.ca_file or None)
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    if cloud.cert_file:
+        made.load_cert_chain(cloud.cert_file, cloud.key_file)
+    if now < floor:
+        log.warning("clock=%d is before floor=%d: certificates are held against the floor", now, floor)
+        made.verify_flags |= NO_CHECK_TIME  # type: ignore[assignment, operator, unused-ignore]
+        made.sslsocket_class = _held_against(floor)
+    return made
+
+
+def _held_against(floor: float) -> type[ssl.SSLSocket]:
+    class FloorSocket(ssl.SSLSocket):
+        def do_handshake(self, block: bool = False) -> None:
+            """Raises SSLCertVerificationError before a byte of ours is sent."""
+            super().do_handshake(block)
+            for certificate in _chain(self):
+                until = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
+                if until < floor:
+                    raise ssl.SSLCertVerificationError(
+                        1, f"certificate has expired (before {certificate['notAfter']}, by the box's last known time)"
+                    )
+
+    return FloorSocket
+
+
+def _chain(sock: ssl.SSLSocket) -> list[dict[str, Any]]:
+    """The verified certificates, from the broker's to the root. Python shows only the first one in public."""
+    inner = sock._sslobj  # type: ignore[attr-defined]
+    try:
+        return [certificate.get_info() for certificate in inner.get_verified_chain()]
+    except AttributeError:
+        raise ssl.SSLCertVerificationError(
+            1, "this Python cannot show the certificates' dates: set the box's clock"
+        ) from None
