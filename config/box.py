@@ -54,6 +54,11 @@ class Printer:
         "where the printer is, for example tcp://192.168.1.50:9100, serial:///dev/ttyUSB0?baud=38400 or file:///tmp/out.prn",
         check=_url_of("tcp", "serial", "file"),
     )
+    when_lost: str = key(
+        "go-on",
+        "A printer lost in mid-job is back: go on at the first byte it did not take, or reprint the whole job.",
+        one_of=("go-on", "reprint"),
+    )
     model: str = key("auto", "A file of config/printers/ without its ending, or auto: what every printer can do.")
 
 

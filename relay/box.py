@@ -121,7 +121,7 @@ class Relay:
         self.printers = {
             name: PrinterLink(
                 self.loop, name, printer.url, load_model(_model(printer.url, printer.model)), self.counters,
-                self._printer_changed,
+                self._printer_changed, reprints=printer.when_lost == "reprint", interrupted=self._interrupted,
             )
             for name, printer in box.printer.items()
         }  # fmt: skip
@@ -213,6 +213,10 @@ class Relay:
         self.control_tell({"event": "printer", "name": printer.name, "status": printer.status()})
         if printer.name in self.slips:
             self.slips[printer.name].check()
+
+    def _interrupted(self, printer: PrinterLink, link: PosLink, how: str) -> None:
+        log.warning("printer=%s pos=%s job=interrupted then=%s", printer.name, link.name, how)
+        self.control_tell({"event": "interrupted", "printer": printer.name, "pos": link.name, "then": how})
 
     def status(self) -> dict[str, Any]:
         counters = {name: value for name, value in vars(self.counters).items() if isinstance(value, int)}

@@ -6,6 +6,7 @@ its `Gate`: it opens when the journal has committed the job, or after hold_cut_m
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from relay.store import Key, Recording, Store
 SAVE_S, SAVE_BYTES = 0.25, 64 * 1024
 BURST_S, BURST_BYTES = 0.02, 128 * 1024  # 64 KiB come again this soon: handed to the kernel in such pieces
 STALLED_S = 10.0  # a cut whose last byte does not come
+DELIVER_S, DELIVER_TRIES = 0.25, 40  # a job that was cut while the printer is gone is settled so much later
 TAIL_S = 0.04  # a pulse or feed this soon after the cut still belongs to the job
 ASKS, STATE, INIT, CUTS, REALTIME, STORES = 1, 2, 4, 8, 16, 32  # what of a command the print path has to know
 NOTED = ASKS | STATE | INIT
@@ -70,6 +72,7 @@ class Counters:
         self.bytes_down = self.bytes_up = self.answered_by_relay = self.answers_dropped = 0
         self.state_replays = self.printer_opened = self.slips = self.passed_queries = self.memory_writes = 0
         self.pos_refused = 0
+        self.jobs_interrupted = self.jobs_reprinted = 0  # by a printer that was lost
 
 
 class Gate:
@@ -107,6 +110,7 @@ class Capture:
         self.scanner, self.jobs = Scanner(dialect), Jobs()
         self.broken = False
         self.notes: list[Note] = []  # of the bytes scanned last
+        self.starts: deque[int] = deque(maxlen=64)  # where the newest jobs begin
         self.only_asks = False  # those bytes were whole questions and real-time commands, nothing else
         self.gates: list[Gate] = []  # of the bytes scanned last
         self._edges: list[Edge] = []
@@ -118,6 +122,7 @@ class Capture:
         self._unfinished: tuple[Recording, Gate | None] | None = None  # cut seen, not given to the journal yet
         self._settling: list[Recording] = []
         self._gate_queue: list[Gate | None] = []
+        self._undelivered = 0
         self._saved = 0
         self._saved_at = 0.0
         self._saving = self._soft = False  # a save is under way; the last one did not wait for the disk
@@ -165,6 +170,8 @@ class Capture:
         if edges:
             now = self.loop.now
             for edge in edges:
+                if edge.what is What.START:
+                    self.starts.append(edge.start)
                 if edge.what is not What.CUT:
                     continue
                 if not self.settings.hold_cut_s or not self.journal.healthy:
@@ -268,6 +275,7 @@ class Capture:
         self._recording = Recording(self.pos, self.printer, before)
         self._handed, self._saved = at, 0
         self._last = self._saved_at = self.loop.now
+        self._undelivered = 0
         self._soft = False
         if self._quiet_timer is None:
             self._quiet_timer = self.loop.after(self.settings.quiet_s, self._quiet)
@@ -323,6 +331,11 @@ class Capture:
     def _tail_over(self) -> None:
         """Nothing more came behind the cut that belongs to it."""
         self._tail_timer = None
+        if self.jobs.tail and self._unfinished is None and self._delivered() != "all":
+            self._undelivered += 1
+            if self._undelivered <= DELIVER_TRIES:  # the printer is gone: perhaps it is back in a moment
+                self._restart_tail(DELIVER_S)
+                return
         if self.jobs.tail:
             self.jobs.over()
             self._settle_tail()

@@ -25,6 +25,9 @@ ANSWERS_MOST = 256 * 1024  # a POS that never reads its answers loses the newest
 ANSWER_S = 2.0  # how long a POS that has hung up may still wait for answers
 UNFINISHED_S = 10.0  # a job that stops inside a command keeps its turn for so long after it has ended
 LIFTED = (b"\x10\x04", b"\x1b\x06")  # DLE EOT n, and Star's ESC ACK SOH
+TORN_MOST = 1024 * 1024
+REPRINT = b"\n*** REPRINT: the printer was off ***\n"
+REPRINT_MOST = 1024 * 1024  # a longer job goes on where it stood
 TORN_HEAD = 4  # NULs that end any command whose length is not known yet
 OVERTAKE_S = 0.02  # real-time commands in the middle of other bytes wait so long with them
 SETTINGS = {"star_raster": 4, "star_function": 4, "star_qr": 5, "star_pdf417": 5}  # one row, several settings: told by
@@ -79,6 +82,9 @@ class PosLink:
         self.bytes_in = 0
         self._memory: dict[tuple[Command, bytes], bytes] = {}  # state commands since the last ESC @
         self._replaying: bytes = b""
+        self._log = bytearray()  # where jobs are reprinted: what has passed of the one under way
+        self._log_whole = True  # it is all there
+        self._memory_then: list[bytes] = []  # the settings in force when it began
         self._closed_call = closed
         self._answers = bytearray()
         self._fd = link.fileno()
@@ -130,6 +136,9 @@ class PosLink:
         ):
             if self._replaying:
                 self._replay(capture.notes, capture.scanner.position - size)
+            printer.last_pos = self
+            if printer.reprints:
+                self._remember(data, capture.scanner.position - size)
             printer.send(data)
             printer.last_byte = self.loop.now
             if capture.notes:
@@ -223,6 +232,9 @@ class PosLink:
             if piece.data:
                 if self._replaying:
                     self._replay(piece.notes, piece.at)
+                printer.last_pos = self
+                if printer.reprints:
+                    self._remember(piece.data, piece.at)
                 printer.send(piece.data)
                 printer.last_byte = self.loop.now
             if piece.notes:
@@ -313,6 +325,40 @@ class PosLink:
             self._hung_up("close" if data == b"" else "partial")
         except DeviceGone:
             self._hung_up("partial")
+
+    def _remember(self, data: bytes, at: int) -> None:
+        """These bytes pass now: keep the job that is under way, for when the printer is lost."""
+        starts = self.capture.starts
+        begun = None
+        while starts and starts[0] < at + len(data):
+            begun = starts.popleft()
+        if begun is not None:
+            self._log = bytearray() if begun >= at else self._log[len(self._log) - (at - begun) :]
+            self._log += data[max(begun - at, 0) :]
+            self._memory_then = list(self._memory.values())
+            self._log_whole = True
+        elif self._log_whole:
+            self._log += data
+        if len(self._log) > REPRINT_MOST:
+            self._log.clear()
+            self._log_whole = False
+
+    def lost(self) -> None:
+        """The printer is gone, and what was written last was ours: was that in the middle of a job?"""
+        printer = self.printer
+        jobs = self.capture.jobs
+        begun = printer.turns.holder is self and jobs.open and self.capture.scanner.position > jobs.start
+        if not (printer.out_size or begun):
+            return
+        self.counters.jobs_interrupted += 1
+        reprint = printer.reprints and self._log_whole and bool(self._log)
+        if reprint:
+            scanner = self.capture.scanner
+            torn = 0 if self.at_boundary else min(scanner.missing, TORN_MOST) + TORN_HEAD
+            again = bytes(torn) + REPRINT + b"".join(self._memory_then) + bytes(self._log)
+            printer.instead(max(printer.out_size - len(self._log), 0), again)
+            self.counters.jobs_reprinted += 1
+        printer.interrupted(printer, self, "reprint" if reprint else "go-on")
 
     def printer_gone(self) -> None:
         if self.when_gone == "hang-up" and not self.ended:

@@ -40,7 +40,12 @@ class PrinterLink:
         model: Model,
         counters: Counters,
         changed: Callable[[PrinterLink], None],
+        *,
+        reprints: bool = False,
+        interrupted: Callable[[PrinterLink, PosLink, str], None] = lambda printer, link, how: None,
     ) -> None:
+        self.reprints, self.interrupted = reprints, interrupted
+        self.last_pos: PosLink | None = None  # whose bytes were written last
         self.loop, self.name, self.url, self.model, self.counters = loop, name, url, model, counters
         self.link: Link | None = None
         self.up = False  # open, and writable as far as is known
@@ -127,6 +132,8 @@ class PrinterLink:
         if self.on_gone():
             self.out.clear()
             self.out_size = 0
+        elif was_up and self.last_pos is not None:
+            self.last_pos.lost()
         self._answer_the_waiting()
         if was_up:
             log.warning("printer=%s gone=%s unwritten_bytes=%d", self.name, error, self.out_size)
@@ -254,6 +261,18 @@ class PrinterLink:
         if self.link is not None and events != self._events:
             self._events = events
             self.loop.change(self.link.fileno(), events)
+
+    def instead(self, keep: int, data: bytes) -> None:
+        """While the printer is gone: of what waits for it, only the first `keep` bytes, then these."""
+        while self.out and self.out_size > keep:
+            last = memoryview(self.out.pop())
+            self.out_size -= len(last)
+            if self.out_size < keep:
+                last = last[: keep - self.out_size]
+                self.out.append(last)
+                self.out_size += len(last)
+        self.out.append(data)
+        self.out_size += len(data)
 
     # ------------------------------------------------------------------ real-time
 

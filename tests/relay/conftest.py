@@ -88,6 +88,8 @@ class Box:
         for name, url in printers.items():
             model = settings.get("model", "auto")
             lines.append(f'[printer.{name}]\nurl = "{url}"\nmodel = "{model}"')
+            if lost := settings.get("when_lost"):
+                lines.append(f'when_lost = "{lost}"')
         for name, pos in (settings.get("pos") or {"till": {}}).items():
             url = pos.get("url") or f"tcp://127.0.0.1:{_free_port()}"
             self.ports[name] = url
