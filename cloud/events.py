@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from cloud.store.database import LAST
 from cloud.store.schema import alarms, events
 from wire.messages import now_ms
 
@@ -31,6 +32,14 @@ def add(connection: sa.Connection, merchant: str, kind: str, about: str, data: d
 
 def add_many(connection: sa.Connection, rows: list[tuple[str, str, str, dict[str, Any]]]) -> None:
     """rows = (merchant, kind, object, data)."""
+    last = connection.info.get(LAST)
+    if last is None:
+        _insert(connection, rows)
+    else:  # the lock of events is taken last, when all rows are locked: else two transactions may wait for each other
+        last.setdefault(_insert, []).extend(rows)
+
+
+def _insert(connection: sa.Connection, rows: list[tuple[str, str, str, dict[str, Any]]]) -> None:
     if not rows:
         return
     if connection.dialect.name == "postgresql":

@@ -29,6 +29,9 @@ PRAGMAS = (
 )
 
 
+LAST = "last"  # Connection.info: {function: rows}, called as function(connection, rows) just before the commit
+
+
 class Busy(Exception):
     """Another tillwire-cloud holds this SQLite file: let it do the work, or stop it first."""
 
@@ -72,7 +75,13 @@ class Store:
     def write(self) -> Iterator[sa.Connection]:
         if not self.sqlite:
             with self._writer.begin() as connection:
-                yield connection
+                last = connection.info[LAST] = {}
+                try:
+                    yield connection
+                    for work, rows in last.items():
+                        work(connection, rows)
+                finally:
+                    connection.info.pop(LAST, None)
             return
         with self._turn, self._writer.begin() as connection:
             yield connection

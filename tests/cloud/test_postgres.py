@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from cloud import audit
+from cloud import audit, events
 from cloud.batch import Intake
 from cloud.store import schema
 from cloud.store.database import Store
@@ -81,6 +82,37 @@ def test_the_audit_log_holds(store: Store) -> None:
             audit.add(connection, None, "operator", "box.add", f"box {n}")
     with store.read() as connection:
         assert audit.first_broken(connection) is None
+
+
+def test_two_that_tell_events_never_wait_for_each_other(store: Store) -> None:
+    """One has a row and tells an event, the other tells one and wants that row: neither is the victim of a deadlock."""
+    both, errors = threading.Barrier(2), []
+
+    def work(event_first: bool) -> None:
+        row = sa.update(schema.boxes).where(schema.boxes.c.id == BOX).values(regress=schema.boxes.c.regress + 1)
+        try:
+            for _ in range(5):
+                with store.write() as connection:
+                    if event_first:
+                        events.add(connection, "cafe", "box.changed", BOX, {})
+                        both.wait(10)
+                        connection.execute(row)
+                    else:
+                        connection.execute(row)
+                        both.wait(10)
+                        events.add(connection, "cafe", "box.changed", BOX, {})
+        except Exception as error:
+            errors.append(error)
+            both.abort()
+
+    threads = [threading.Thread(target=work, args=(first,)) for first in (True, False)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert rows(store, schema.boxes, "regress", "id")[-1] == (10, BOX)
+    assert len(rows(store, schema.events, "n")) == 10
 
 
 def test_both_flows_run(running: Cloud) -> None:
