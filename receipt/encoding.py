@@ -15,7 +15,7 @@ from receipt.recognise import (
     recognise_double,
     recognise_single,
 )
-from receipt.tokens import ALL_COMMANDS, Scanner
+from receipt.tokens import ALL_COMMANDS, Mark, Scanner
 
 _DOUBLE_LEAST = 0.6  # how sure the double-byte reading must be where nothing was selected
 _DOUBLE_SURE = 0.75  # and where a single-byte page was selected, but reads oddly
@@ -32,6 +32,7 @@ class Encoding:
     def __init__(self, raw: bytes, profile: Profile) -> None:
         self._raw, self._profile = raw, profile
         self._runs: dict[_Key, list[bytes]] | None = None
+        self.marks: list[Mark] | None = None  # of the whole job, where somebody has them: it is not scanned again
         self._choices: dict[tuple[object, ...], str] = {}
         self.reset()
 
@@ -135,8 +136,8 @@ class Encoding:
         kanji: bool | None = None
         raw, room = self._raw, _EVIDENCE
         scanner = Scanner(self._profile.dialect)
-        for part in slices(raw):
-            for command, start, end in scanner.feed(part):
+        for marks in (self.marks,) if self.marks is not None else map(scanner.feed, slices(raw)):
+            for command, start, end in marks:
                 if command is TEXT:
                     run = raw[start : min(end, start + 1000)]
                     if not run.isascii():

@@ -63,7 +63,10 @@ class _Printer(Imaging):
         raw = self.raw
         scanner = Scanner(self.profile.dialect)
         for part in slices(raw):
-            self._walk(scanner.feed(part))
+            marks = scanner.feed(part)
+            if len(part) == len(raw):
+                self.encoding.marks = marks
+            self._walk(marks)
             if len(self.lines) >= MOST_LINES:
                 break
         if self.spans or self.pictures or self.rows:

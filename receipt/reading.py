@@ -15,6 +15,9 @@ from receipt.split import split
 
 MOST_READ = 2_000  # lines of one receipt, some 8 m of paper: what is longer is read so far, and costs no more
 
+_PITCH = 30  # dots of a blank line
+_TORN = 4 * _PITCH  # blank paper from which on it is worth a look
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -48,8 +51,7 @@ def read(raw: bytes, profile: Profile | None = None) -> Reading:
 
 def _pieces(raw: bytes, lines: tuple[Line, ...], profile: Profile | None) -> list[tuple[int, int]]:
     """From which line to which the pieces of paper go: one piece, unless something ends one before the end."""
-    cuts = sum(line.kind == "cut" for line in lines[:-1])
-    if not cuts and raw.count(b"\x1b@") < 2 and b"\x0c" not in raw and b"\n\n\n\n\n" not in raw.replace(b"\r", b""):
+    if raw.count(b"\x1b@") < 2 and b"\x0c" not in raw and not _parted(lines):
         return [(0, len(lines))]
     ends = [part.end for part in split(raw, profile)]
     pieces: list[tuple[int, int]] = []
@@ -61,6 +63,22 @@ def _pieces(raw: bytes, lines: tuple[Line, ...], profile: Profile | None) -> lis
             pieces.append((first, at))
             first = at
     return [*pieces, (first, len(lines))]
+
+
+def _parted(lines: tuple[Line, ...]) -> bool:
+    """Whether a cut, or blank paper that may be torn, stands somewhere before the end."""
+    blank = 0
+    for line in lines:
+        if line.kind == "text" and not line.text:
+            blank += _PITCH
+        elif line.kind == "cut":
+            blank = _TORN
+        elif blank >= _TORN:
+            return True
+        else:
+            blank = 0
+        blank += line.feed
+    return False
 
 
 def _moved(receipt: Receipt, by: int) -> Receipt:

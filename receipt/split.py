@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from receipt.commands import TEXT, Effect
+from receipt.commands import TEXT, Command, Effect
 from receipt.encoding import slices
 from receipt.jobs import ROLES, TRAILING, Edge, Jobs, What
 from receipt.paper import Profile
@@ -22,7 +22,26 @@ _LINES = 4  # printed lines that make a piece of their own where only blank pape
 
 
 _PAGES = ("code_page", "star_code_page")
-_ON_PAPER = Effect.PRINTS | Effect.FEEDS | Effect.CUTS | Effect.PULSES
+_ON_PAPER, _PRINTS, _PULSES, _STATE, _INIT, _ASKS = (1 << bit for bit in range(6))
+_MEANS = (
+    (_ON_PAPER, Effect.PRINTS | Effect.FEEDS | Effect.CUTS | Effect.PULSES),
+    (_PRINTS, Effect.PRINTS),
+    (_PULSES, Effect.PULSES),
+    (_STATE, Effect.STATE),
+    (_INIT, Effect.INIT),
+    (_ASKS, Effect.QUERY | Effect.REALTIME),
+)
+
+
+class _Kinds(dict[Command, int]):
+    """What counts here of a command's effect, as bits of a plain number, worked out once for each row."""
+
+    def __missing__(self, command: Command) -> int:
+        self[command] = sum(bit for bit, effect in _MEANS if command.effect & effect)
+        return self[command]
+
+
+_KINDS = _Kinds()
 
 
 class Part(NamedTuple):
@@ -136,16 +155,17 @@ class _Job:
     def mark(self, mark: Mark) -> Iterator[Part]:
         """A mark of this job -> the pieces that are certain now."""
         command, start, end = mark
-        stream, name, effect = self.stream, command.name, command.effect
-        self._on_paper = self._on_paper or bool(effect & _ON_PAPER)
+        stream, name, kind = self.stream, command.name, _KINDS[command]
+        if kind & _ON_PAPER:
+            self._on_paper = True
         if self.cut:
             # What only feeds is the cut's; and the drawer is opened for what was cut.
-            if start >= self.end and (ROLES[command] in TRAILING or (Effect.PULSES in effect and start == self.end)):
+            if start >= self.end and (ROLES[command] in TRAILING or (kind & _PULSES and start == self.end)):
                 self.end = end
             return
         if self._seen < 6:
             self._seen += 1
-            if Effect.STATE in effect:
+            if kind & _STATE:
                 self._opening.append(name)
         if command is TEXT:
             if not stream[start:end].strip():
@@ -161,7 +181,7 @@ class _Job:
             self._fed_out, self._torn, self._begin = self._printed > 0, end, end
         elif name in ("form_feed", "standard_mode"):
             self._page, self._pending = False, self._pending or name == "form_feed"
-        elif Effect.INIT in effect or (name in _PAGES and name in self._opening[:2] and self._blank > _FRESH):
+        elif kind & _INIT or (name in _PAGES and name in self._opening[:2] and self._blank > _FRESH):
             if self._pending or (self._printed and not self._fed_out and self._blank < _FRESH):
                 return
             if self._printed or self._pulsed:
@@ -176,8 +196,9 @@ class _Job:
                 self._printed, self._pending, self._blank, count = self._printed + 1, False, 0, count - 1
             self._blank += max(count, 0)
             self._torn = self._begin = end
-        elif Effect.PRINTS in effect and end - start > 4:
+        elif kind & _PRINTS and end - start > 4:
             self._printed, self._blank, self._torn, self._begin = self._printed + 1, 0, end, end  # a picture or a code
-        elif effect & (Effect.QUERY | Effect.REALTIME) and self._begin == start:
+        elif kind & _ASKS and self._begin == start:
             self._begin = end
-        self._pulsed = self._pulsed or Effect.PULSES in effect
+        if kind & _PULSES:
+            self._pulsed = True
