@@ -120,7 +120,7 @@ def test_a_revoked_key_stops_working(cloud: Cloud, cafe: httpx.Client) -> None:
 
 
 def test_reread_is_a_command(cloud: Cloud, cafe: httpx.Client) -> None:
-    cloud.box("Corner Cafe", "cafe-reread-1").capture()
+    cloud.box("Corner Cafe", "cafe-reread-1").capture("READ ME AGAIN\nTOTAL 4.20\n")
     until(lambda: [r for r in cafe.get("/v1/receipts").json()["receipts"] if r["box"] == "cafe-reread-1"])
     assert "receipts will be read again" in cloud.command(
         "reread", "--merchant", "Corner Cafe", "--since", "2020-01-01"
