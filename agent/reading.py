@@ -260,10 +260,8 @@ class Reading:
                 raise trouble
 
     async def _take_unread(self, jobs: list[Listed], live: bool) -> None:
-        """Many jobs, masked and not read. Raises Unreadable or Refused where one is not like the others."""
-        keys = [_key(header) for header, _ in jobs]
-        there = await self.store.run(lambda c: [outbox.find_key(c, *key) is not None for key in keys])
-        fresh = [job for job, key, old in zip(jobs, keys, there, strict=True) if not old and key not in self._taking]
+        """Many jobs that were not replaced yet, masked and not read. Raises Unreadable or Refused: one by one, then."""
+        fresh = [job for job in jobs if _key(job[0]) not in self._taking]
         taking = {_key(header) for header, _ in fresh}
         self._taking |= taking
         try:
@@ -295,8 +293,10 @@ class Reading:
             return
         self._taking.add(key)
         try:
-            found = await self.store.run(lambda c: outbox.find_key(c, *key))
-            if found is not None and header.get("replaced") and found[2].hex() != header["sha256"]:
+            found = None
+            if header.get("replaced"):  # else it cannot be in the outbox: `replace` comes before
+                found = await self.store.run(lambda c: outbox.find_key(c, *key))
+            if found is not None and found[2].hex() != header["sha256"]:
                 stale = found[0]
                 await self.store.run(lambda c: outbox.delete(c, [stale]))
                 found = None
