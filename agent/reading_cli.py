@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from collections.abc import Iterable, Iterator
@@ -121,6 +122,7 @@ def show(files: Iterable[Path], *, as_json: bool, png: Path | None, explain: boo
     Raises  BrokenPipeError where nobody reads stdout any more.
     """
     out, code, pictures = sys.stdout.buffer, 0, 0
+    gc.set_threshold(20_000, 20, 20)  # thousands of files: what one leaves behind is no cycle, looking for them costs
     for file in files:
         try:
             stream = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
