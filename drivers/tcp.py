@@ -17,6 +17,7 @@ import socket
 import struct
 import termios
 import threading
+from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
 from drivers import DeviceGone
@@ -104,6 +105,7 @@ class TcpPort:
         self._allow = [_network(text) for text in allow]
         self.fileno = sock.fileno
         self.refused = 0
+        self.make_room: Callable[[], bool] = lambda: False  # may hang up on a link that is silent
 
     def accept(self) -> TcpLink | None:
         """The next POS, once fileno() is readable; None when it hung up already, or may not come in."""
@@ -112,7 +114,7 @@ class TcpPort:
         except OSError:
             return None
         self._open = [link for link in self._open if link.fileno() >= 0]
-        if len(self._open) >= self._limit or not self._may(address[0]):
+        if not self._may(address[0]) or (len(self._open) >= self._limit and not self.make_room()):
             self.refused += 1
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
             sock.close()

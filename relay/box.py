@@ -27,6 +27,7 @@ from relay.slips import Slips
 from relay.store import Key
 
 EXPIRE_MOST_S = 3600.0
+IDLE_S = 10.0  # a POS link as silent as this gives way to another, when there are too many
 log = logging.getLogger("relay")
 
 
@@ -53,6 +54,8 @@ class PosPort:
         self._retry_s = RETRY_FIRST_S
         log.info("pos=%s open=%s", self.name, self.settings.url)
         self._fd = self._port.fileno()
+        if hasattr(self._port, "make_room"):
+            self._port.make_room = self._make_room
         self.relay.loop.watch(self._fd, IN, self._accept)
 
     def _accept(self, events: int) -> None:
@@ -75,6 +78,15 @@ class PosPort:
         if not pos.closed:
             self.links.append(pos)
             relay.control_tell({"event": "pos", "name": self.name, "connected": True})
+
+    def _make_room(self) -> bool:
+        """One connection too many: does one of those that are open do nothing? -> whether it was let go."""
+        silent = [(link.idle_s() or 0.0, number) for number, link in enumerate(self.links)]
+        idle, number = max(silent, default=(0.0, 0))
+        if idle < IDLE_S:
+            return False
+        self.links[number].let_go()
+        return True
 
     def _closed(self, link: PosLink) -> None:
         if link in self.links:

@@ -71,7 +71,7 @@ class Counters:
         self.hold_us = 0  # all holds together
         self.bytes_down = self.bytes_up = self.answered_by_relay = self.answers_dropped = 0
         self.state_replays = self.printer_opened = self.slips = self.passed_queries = self.memory_writes = 0
-        self.pos_refused = 0
+        self.pos_refused = self.floods = 0
         self.jobs_interrupted = self.jobs_reprinted = 0  # by a printer that was lost
 
 
@@ -112,6 +112,8 @@ class Capture:
         self.notes: list[Note] = []  # of the bytes scanned last
         self.starts: deque[int] = deque(maxlen=64)  # where the newest jobs begin
         self.only_asks = False  # those bytes were whole questions and real-time commands, nothing else
+        self.asks_alone = False  # the same, though the last one, or the first, is not all there
+        self.tail = 0  # then: bytes of the last one that are here
         self.gates: list[Gate] = []  # of the bytes scanned last
         self._edges: list[Edge] = []
         self._head = b""  # bytes of a command that is not recognised yet
@@ -144,13 +146,18 @@ class Capture:
             kind = kinds[mark[0]]
             seen |= kind
             every &= kind
-        self.only_asks = False
+        self.only_asks = self.asks_alone = False
         self.gates = []
         self.notes = []
         if seen & NOTED or self._half is not None:
             whole = marks[0].start == base and self._half is None if marks else False
             self.notes = self._note(marks, base, data)
             self.only_asks = whole and bool(every & REALTIME) and scanner.at_boundary
+            if every & REALTIME and self.notes and jobs.is_idle:
+                self.asks_alone = True
+                self.tail = scanner.position - min(self.notes[-1].end if not marks else marks[-1].end, scanner.position)
+                if marks and marks[-1].end > scanner.position:
+                    self.tail = scanner.position - marks[-1].start
         if seen & STORES:  # the printer's memory wears out: a POS that writes to it all the time is to be seen
             self.counters.memory_writes += sum(1 for mark in marks if kinds[mark[0]] & STORES)
         head = scanner.head_start

@@ -16,7 +16,7 @@ from receipt.tokens import Command, Dialect
 from relay.cut import ASKS, INIT, STATE, Capture, Counters, Gate, Note, Settings
 from relay.journal import Journal
 from relay.loop import BROKEN, IN, OUT, Loop, Timer, fenced
-from relay.printer import HIGH, PrinterLink
+from relay.printer import FRESH_S, HIGH, PrinterLink
 from relay.store import Key
 
 HELD_MOST = 64 * 1024  # bytes read and not passed on, while the printer is there and it is this link's turn
@@ -24,6 +24,8 @@ WAITING_MOST = 4 * 1024  # the same while it is not: enough to see a status requ
 ANSWERS_MOST = 256 * 1024  # a POS that never reads its answers loses the newest
 ANSWER_S = 2.0  # how long a POS that has hung up may still wait for answers
 UNFINISHED_S = 10.0  # a job that stops inside a command keeps its turn for so long after it has ended
+ASKS_PER_S, ASKS_AT_ONCE = 2000, 2000  # no till asks more often
+CALM_MOST_S = 2.0
 LIFTED = (b"\x10\x04", b"\x1b\x06")  # DLE EOT n, and Star's ESC ACK SOH
 TORN_MOST = 1024 * 1024
 REPRINT = b"\n*** REPRINT: the printer was off ***\n"
@@ -89,7 +91,10 @@ class PosLink:
         self._answers = bytearray()
         self._fd = link.fileno()
         self._events = IN
-        self._last = 0.0
+        self._last = loop.now
+        self._may_ask, self._asked_at = float(ASKS_AT_ONCE), 0.0
+        self._stub = b""  # the beginning of a question, while there are too many
+        self._calm: Timer | None = None  # it has asked too much, and is not read for a while
         self._overtake: Timer | None = None
         self._release_timer: Timer | None = None
         self._release_seconds = 0.0
@@ -125,9 +130,13 @@ class PosLink:
         if self.replay_due:
             self._prepare_replay()
         free = self._scan(data)
+        capture, new = self.capture, data
+        if self._stub:
+            data, free, self._stub = self._stub + data, free + len(self._stub), b""
         size = len(data)
-        capture = self.capture
-        if (
+        if capture.asks_alone and self._asks_too_much(data):
+            pass  # answered from memory, and not read for a while
+        elif (
             free == size
             and not self.pending
             and printer.up
@@ -150,13 +159,62 @@ class PosLink:
                 printer.realtime(self, note.raw)
         else:
             self._hold_back(data, free)
-        self._keep(data)
-        self.bytes_in += size
+        self._keep(new)
+        self.bytes_in += len(new)
         self._last = self.loop.now
         if not capture.jobs.open and printer.turns.holder is self:
             self._maybe_release()
         if printer.urgent:
             printer.boundary()
+
+    def _asks_too_much(self, data: bytes) -> bool:
+        """Questions alone, more of them than any till asks: the printer is spared all but one of each kind while its
+        state is not known, and the rest is told from memory. The asker is not read until it has waited for its turn.
+        """
+        now, notes = self.loop.now, self.capture.notes
+        self._may_ask = min(self._may_ask + (now - self._asked_at) * ASKS_PER_S, ASKS_AT_ONCE) - len(notes)
+        self._asked_at = now
+        first = notes[0].end - len(notes[0].raw)
+        if self._may_ask >= 0 or self.pending or first < self.capture.scanner.position - len(data):
+            return False
+        if self.capture.tail:  # the beginning of the next question waits for its end
+            self._stub = data[-self.capture.tail :]
+        self.counters.floods += 1
+        told = bytearray()
+        fresh = self.printer.router.status_at and now - self.printer.router.status_at <= FRESH_S
+        put: set[bytes] = set() if not fresh and self.printer.up else {note.raw for note in notes}
+        for note in notes:
+            if note.raw in put:
+                told += self.printer.from_memory(note.raw)
+            else:
+                put.add(note.raw)
+                self.printer.realtime(self, note.raw)
+        self.counters.answered_by_relay += len(told)
+        if told:
+            self.answer(bytes(told))
+        if not self.closed and self._calm is None:
+            self._pause()
+            self._calm = self.loop.after(min(-self._may_ask / ASKS_PER_S, CALM_MOST_S), self._calmed)
+        return True
+
+    def _calmed(self) -> None:
+        self._calm = None
+        if not self.ended and not self.closed:
+            self._pump()
+
+    def idle_s(self) -> float | None:
+        """How long this POS has been silent, between jobs; None: it is in the middle of something."""
+        capture = self.capture
+        if capture.jobs.open or self.pending or self.ended or self.closed:
+            return None
+        return self.loop.now - self._last
+
+    def let_go(self) -> None:
+        """Others want in, and this one does nothing."""
+        hang_up = getattr(self.link, "hang_up", None)
+        if hang_up is not None:
+            log.warning("pos=%s hung_up=%s reason=silent, and others want in", self.name, self.link.peer)
+            self._hung_up("close", hang_up=True)
 
     def _hold_back(self, data: bytes, free: int) -> None:
         """Keep what may not pass now, cut into pieces at the gates."""
@@ -244,6 +302,7 @@ class PosLink:
             self._overtake = None
         if (
             not self._events & IN
+            and self._calm is None
             and not self.ended
             and self.pending_size <= self._limit() // 4
             and printer.up
@@ -461,7 +520,7 @@ class PosLink:
         self.counters.bytes_down += self.bytes_in
         self.pending.clear()
         self.pending_size = 0
-        for timer in (self._release_timer, self._overtake):
+        for timer in (self._release_timer, self._overtake, self._calm):
             if timer is not None:
                 timer.cancel()
         self.loop.forget(self._fd)
@@ -478,7 +537,8 @@ class PosLink:
     def _broken(self, data: bytes, error: Exception) -> int:
         """The fence: capture has failed, bytes pass on without it."""
         self.capture.give_up()
-        self.capture.gates, self.capture.notes, self.capture.only_asks = [], [], False
+        self.capture.gates, self.capture.notes = [], []
+        self.capture.only_asks = self.capture.asks_alone = False
         for piece in self.pending:
             piece.gate = None
         self._scan = len

@@ -306,16 +306,20 @@ class PrinterLink:
         known = self.router.status_at and self.loop.now - self.router.status_at <= FRESH_S
         if not (known or not self.up):
             return False
-        if raw[:2] == b"\x10\x04" and len(raw) == 3:
-            answer = eot_answer(raw[2], self.router.status, gone=not self.up)
-        elif self.router.star and (len(raw) == 1 or raw == STAR_ASK):
-            answer = star_answer(raw, self.router.status, gone=not self.up)
-        else:
+        if not (raw[:2] == b"\x10\x04" and len(raw) == 3) and not (self.router.star and raw[0] != 0x10):
             return False
-        if answer:
+        if answer := self.from_memory(raw):
             self.counters.answered_by_relay += 1
             link.answer(answer)
         return True
+
+    def from_memory(self, raw: bytes) -> bytes:
+        """What the printer would answer, as far as is known. b"" where it would say nothing, or that is not known."""
+        if raw[:2] == b"\x10\x04" and len(raw) == 3:
+            return eot_answer(raw[2], self.router.status, gone=not self.up)
+        if self.router.star and (len(raw) == 1 or raw == STAR_ASK):
+            return star_answer(raw, self.router.status, gone=not self.up)
+        return b""
 
     def ask_how_it_is(self, answered: Callable[[bytes], None]) -> int:
         """A few real-time questions of ours; `answered` gets each answer. -> how many."""
