@@ -2,6 +2,7 @@
 
 relay     latency, status round trip, throughput, exactness beside socat, idle cost      bench/relay.py
 forward   receipts from the till to the cloud's table, with kill -9 in between           bench/forward.py
+backlog   9,000 receipts that wait, and live ones beside them                           bench/backlog.py
 reading   accuracy of what is read, and its speed                                        bench/reading.py
 """
 
@@ -13,7 +14,7 @@ import os
 import platform
 from pathlib import Path
 
-PARTS = ("relay", "forward", "reading")
+PARTS = ("relay", "forward", "backlog", "reading")
 
 
 def main() -> int:
