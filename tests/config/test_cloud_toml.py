@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import tomllib
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def test_it_loads_and_means_the_defaults() -> None:
 
 def test_every_key_is_explained_above_it() -> None:
     lines = FILE.read_text().splitlines()
-    for above, line in zip(lines, lines[1:], strict=False):
+    for above, line in itertools.pairwise(lines):
         if " = " in line and not line.startswith("#"):
             assert above.startswith("# "), line
 
