@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from agent.slips import Slip
+from receipt.model import minor_digits
 from receipt.script import Script
 
 log = logging.getLogger("tillwire.agent")
 
 FOLDER = Path(__file__).parent.parent / "config" / "printers"
-NO_MINOR = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"  # ISO 4217
-THREE_MINOR = "BHD IQD JOD KWD LYD OMR TND"
 COLUMNS = 42  # where nobody knows: right on 80-mm paper, and on most of it
 
 
@@ -76,7 +75,7 @@ def render(slip: Slip, on: Paper | None = None) -> bytes:
     content = slip.order_content()
     assert content is not None
     mark = {"stop": "STOP PREPARING", "copy": f"COPY {slip.copy}"}.get(slip.mark, "")
-    digits = 0 if content.currency in NO_MINOR.split() else 3 if content.currency in THREE_MINOR.split() else 2
+    digits = minor_digits(content.currency)
     value = slips.Slip(
         number=content.number,
         kind=content.kind,

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import receipt
 from receipt.commands import UNKNOWN
-from receipt.model import Receipt
-from receipt.page import NO_MINOR, THREE_MINOR
+from receipt.model import Receipt, minor_digits
 from receipt.split import pieces
 from receipt.tokens import Scanner
 
@@ -164,7 +163,7 @@ def jobs_of(file: str, stream: bytes) -> Iterator[Job]:
 
 def fields_of(value: Receipt) -> dict[str, Any]:
     """The fields that were found, amounts as decimal texts."""
-    digits = 0 if value.currency in NO_MINOR else 3 if value.currency in THREE_MINOR else 2
+    digits = minor_digits(value.currency)
     out: dict[str, Any] = {}
     for name, shown in FIELDS.items():
         found = getattr(value, name)

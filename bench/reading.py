@@ -25,8 +25,7 @@ from typing import Any
 
 import receipt
 from receipt.layout import lay_out
-from receipt.model import Item, Receipt
-from receipt.page import NO_MINOR
+from receipt.model import NO_MINOR, Item, Receipt
 from receipt.redact import luhn, mask
 from receipt.split import split
 from receipt.tokens import Scanner

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from receipt.model import minor_digits
 from wire.messages import OrderState, PrinterState
 
 S = OrderState
@@ -30,28 +31,6 @@ PROOF = {
     "L3": "printed – the printer's job list confirms it",
 }
 WITH_REASON = (S.REJECTED, S.FAILED, S.CANCELLED, S.EXPIRED)
-NO_EXPONENT = frozenset(
-    {
-        "BIF",
-        "CLP",
-        "DJF",
-        "GNF",
-        "ISK",
-        "JPY",
-        "KMF",
-        "KRW",
-        "PYG",
-        "RWF",
-        "UGX",
-        "UYI",
-        "VND",
-        "VUV",
-        "XAF",
-        "XOF",
-        "XPF",
-    }
-)
-THREE = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
 SIGNS = {"EUR": "€", "USD": "$", "GBP": "£", "CNY": "¥", "JPY": "¥", "CHF": "CHF ", "KRW": "₩", "INR": "₹"}
 
 
@@ -120,7 +99,7 @@ def money(amount: int | None, currency: str | None) -> str:
     if amount is None:
         return ""
     code = currency or ""
-    digits = 0 if code in NO_EXPONENT else 3 if code in THREE else 2
+    digits = minor_digits(code)
     text = f"{abs(amount) / 10**digits:,.{digits}f}"
     return f"{'-' if amount < 0 else ''}{SIGNS.get(code, code + ' ' if code else '')}{text}"
 

@@ -9,6 +9,36 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
+
+# ISO 4217: currencies whose smallest unit is not a hundredth
+NO_MINOR: Final = frozenset(
+    [
+        "BIF",
+        "CLP",
+        "DJF",
+        "GNF",
+        "ISK",
+        "JPY",
+        "KMF",
+        "KRW",
+        "PYG",
+        "RWF",
+        "UGX",
+        "UYI",
+        "VND",
+        "VUV",
+        "XAF",
+        "XOF",
+        "XPF",
+    ]
+)
+THREE_MINOR: Final = frozenset(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"])
+
+
+def minor_digits(currency: str | None) -> int:
+    """How many decimals an amount of this currency has; 2 where the currency is not known."""
+    return 0 if currency in NO_MINOR else 3 if currency in THREE_MINOR else 2
 
 
 class Kind(StrEnum):

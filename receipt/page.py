@@ -12,32 +12,11 @@ from functools import lru_cache
 from typing import Final, Protocol
 
 from receipt.dates import DateHit, TimeHit, find_dates, find_times
+from receipt.model import NO_MINOR, minor_digits
 from receipt.numbers import SCALE, Num, decimal_sign, measure, scan
 from receipt.parts import Parts
 from receipt.words import ENGLISH, LANGUAGES, PAYS, Match, fold, places, vocabulary, wide, widen, words_of
 
-NO_MINOR: Final = frozenset(
-    [
-        "BIF",
-        "CLP",
-        "DJF",
-        "GNF",
-        "ISK",
-        "JPY",
-        "KMF",
-        "KRW",
-        "PYG",
-        "RWF",
-        "UGX",
-        "UYI",
-        "VND",
-        "VUV",
-        "XAF",
-        "XOF",
-        "XPF",
-    ]
-)
-THREE_MINOR: Final = frozenset(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"])
 # Printed without decimals, though the currency has them
 _SPARSE: Final = frozenset(["IDR", "TWD", "HUF", "COP", "CLP"])
 
@@ -249,7 +228,7 @@ class Page:
 
     def minor(self, value: int, currency: str | None) -> int:
         """Ten-thousandths as minor units."""
-        unit = 1 if currency in NO_MINOR else 1000 if currency in THREE_MINOR else 100
+        unit = 10 ** minor_digits(currency)
         product = value * unit
         return (product + SCALE // 2) // SCALE if product >= 0 else -((-product + SCALE // 2) // SCALE)
 
