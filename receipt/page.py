@@ -228,7 +228,7 @@ class Page:
 
     def minor(self, value: int, currency: str | None) -> int:
         """Ten-thousandths as minor units."""
-        unit = 10 ** minor_digits(currency)
+        unit: int = 10 ** minor_digits(currency)
         product = value * unit
         return (product + SCALE // 2) // SCALE if product >= 0 else -((-product + SCALE // 2) // SCALE)
 
