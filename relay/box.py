@@ -27,7 +27,7 @@ from relay.slips import Slips
 from relay.store import Key
 
 EXPIRE_MOST_S = 3600.0
-IDLE_S = 10.0  # a POS link as silent as this gives way to another, when there are too many
+IDLE_S = 10.0  # a POS link that has sent nothing for so long gives way to another, when there are too many
 log = logging.getLogger("relay")
 
 

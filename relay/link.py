@@ -203,11 +203,8 @@ class PosLink:
             self._pump()
 
     def idle_s(self) -> float | None:
-        """How long this POS has been silent, between jobs; None: it is in the middle of something."""
-        capture = self.capture
-        if capture.jobs.open or self.pending or self.ended or self.closed:
-            return None
-        return self.loop.now - self._last
+        """How long this link has been there without a byte; None: it has sent some, a till that stays connected."""
+        return None if self.bytes_in or self.ended or self.closed else self.loop.now - self._last
 
     def let_go(self) -> None:
         """Others want in, and this one does nothing."""

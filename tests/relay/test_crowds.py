@@ -83,13 +83,15 @@ def test_every_question_of_a_flood_gets_an_answer(box: Box, printer: SimulatedPr
 @pytest.mark.covers("A12")
 def test_a_thousand_connections_leave_the_till_alone(box: Box, printer: SimulatedPrinter) -> None:
     till = box.pos()
+    till.send(RECEIPT)  # a till that has printed is not hung up on, however silent it is
+    printer.wait(lambda: printer.cuts == 1)
     host, port = box.ports["till"].removeprefix("tcp://").rsplit(":", 1)
     crowd: list[socket.socket] = []
     for _ in range(1000):
         with suppress(OSError):
             crowd.append(socket.create_connection((host, int(port)), 5))
     till.send(RECEIPT)
-    assert printer.printed(len(RECEIPT)) == RECEIPT
+    assert printer.printed(2 * len(RECEIPT)) == RECEIPT * 2
     with closing(box.agent()) as agent:
         until(lambda: agent.ask("status")["counters"]["pos_refused"] >= 900)
         assert agent.ask("status")["pos"]["till"]["links"] <= 8
@@ -105,7 +107,7 @@ def test_a_thousand_connections_leave_the_till_alone(box: Box, printer: Simulate
         return False
 
     until(prints)
-    printer.wait(lambda: printer.cuts >= 2)
+    printer.wait(lambda: printer.cuts >= 3)
 
 
 @pytest.mark.covers("A12")
