@@ -117,7 +117,7 @@ class Demo:
                 "total": None,
                 "note": rng.choice(("", "", "no sugar", "quick, please")),
             }
-            body |= {"table": str(rng.randint(1, 20))} if table else {"table": "", "customer": {"name": "Lin"}}
+            body |= {"table": str(rng.randint(1, 20))} if table else {"table": "", "customer": "Lin"}
             try:
                 order = self.system.order(**body)
             except (OSError, RuntimeError) as error:
