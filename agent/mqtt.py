@@ -161,7 +161,12 @@ class Mqtt:
         client.max_inflight_messages_set(IN_FLIGHT)
         password = ""
         if self.cloud.password_file:
-            password = Path(self.cloud.password_file).read_text(encoding="utf-8").partition("\n")[0].strip()
+            try:
+                text = Path(self.cloud.password_file).read_text(encoding="utf-8")
+            except OSError as error:
+                hint = "tillwire-cloud ... box add prints the password that belongs in it"
+                raise Offline(f"[cloud] password_file cannot be read: {error}; {hint}") from error
+            password = text.partition("\n")[0].strip()
         if password or self.cloud.username:
             client.username_pw_set(self.cloud.username or self.box, password or None)
         client.will_set(topics.up(self.box, "status"), self._will(), qos=1, retain=True)

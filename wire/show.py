@@ -15,6 +15,10 @@ def as_json(payload: bytes, leaf: str | None = None) -> str:
     """The message, checked against its kind; with no leaf, against each in turn. Raises ValueError where none fits."""
     if leaf is not None and leaf not in messages.BY_LEAF:
         raise ValueError(f"no topic leaf {leaf!r}: one of {', '.join(messages.BY_LEAF)}")
+    try:
+        messages.unpack(payload, "payload")
+    except messages.BadMessage as error:
+        raise ValueError(str(error)) from error
     problems = []
     for name in [leaf] if leaf else list(messages.BY_LEAF):
         try:

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.simulators.system import DIE_WITH_PARENT
 from wire import messages, topics
 from wire.messages import Ack, Acks, Captured, Held, Message, Part, PrintOrder, Report, Status, Tombstone
 
@@ -292,7 +293,7 @@ class Rig:
             self._agent_log_from = len(self.log("agent"))
             with (self.folder / f"{name}.log").open("ab") as log:
                 self.running[name] = subprocess.Popen(
-                    self._command(name), stdout=log, stderr=log, start_new_session=True,
+                    [*DIE_WITH_PARENT, *self._command(name)], stdout=log, stderr=log, start_new_session=True,
                     env={**os.environ, "PYTHONUNBUFFERED": "1"},
                 )  # fmt: skip
             self._until(lambda name=name: self._ready(name), f"{name} is up")  # type: ignore[misc]

@@ -206,6 +206,16 @@ def test_a_wrong_password_is_told_and_tried_again(broker: Callable[..., Mosquitt
     assert "refused" in connected(settings, body, wait=False)
 
 
+def test_a_missing_password_file_is_named_with_what_helps(tmp_path: Path) -> None:
+    settings = Cloud(broker="mqtt://127.0.0.1:9", password_file=str(tmp_path / "password"))
+
+    async def body(mqtt: Mqtt) -> str:
+        return await reason(mqtt, "password_file")
+
+    told = connected(settings, body, wait=False)
+    assert str(tmp_path / "password") in told and "box add" in told
+
+
 @needs_mosquitto
 @pytest.mark.covers("F33")
 def test_mqtt_5_tells_what_the_broker_denies(broker: Callable[..., Mosquitto], tmp_path: Path) -> None:
