@@ -74,6 +74,7 @@ class Journal:
         self._unchecked = 0  # bytes in the WAL
         self._checkpoint_after = CHECKPOINT_AFTER
         self._full = False  # the disk was full, and the reserve is spent
+        self._lost_last = False  # the last job that ended could not be kept
         self._pouring = False  # a big job is coming in: its cut must not wait for a checkpoint
         self._lock_file: int | None = None
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
@@ -101,8 +102,8 @@ class Journal:
 
     @property
     def degraded(self) -> bool:
-        """Not everything that is printed can be kept now."""
-        return not self.healthy or self._full
+        """Not everything that is printed can be kept now; after a loss, until a job was kept again."""
+        return not self.healthy or self._full or self._lost_last
 
     def start(self) -> None:
         self._thread.start()
@@ -237,6 +238,7 @@ class Journal:
 
     def _bury(self, recording: Recording, reason: str) -> None:
         self.counters["jobs_lost"] += 1
+        self._lost_last = True
         grave = _Op(lambda store: store.bury(recording, reason), None, None)
         for _ in range(2):
             if not isinstance(self._try([grave]), Exception):
@@ -279,6 +281,8 @@ class Journal:
         for op in ops:
             if op.recording is not None:
                 store.settle_pieces(op.recording)
+            if op.final:
+                self._lost_last = False
         return results
 
     def _pay(self, store: Store) -> None:

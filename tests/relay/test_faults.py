@@ -206,7 +206,7 @@ def test_a_full_disk_costs_captures_and_never_paper(
         assert kept and tombs and {tomb["reason"] for tomb in tombs} == {"disk_full"}
         lost = [seq for tomb in tombs for seq in range(tomb["first"], tomb["last"] + 1)]
         assert sorted([job["key"][1] for job in kept] + lost) == list(range(1, 16))
-        assert agent.ask("status")["capture"] == "degraded"
+        assert agent.ask("status")["capture"] == ("degraded" if lost[-1] == 15 else "ok")
         # what the cloud has makes room again, by itself
         epoch = tombs[0]["epoch"]
         released = agent.ask("release", jobs=[[*job["key"], job["sha256"]] for job in kept] + [[epoch, lost[0], ""]])
