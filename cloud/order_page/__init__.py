@@ -1,0 +1,1 @@
+"""What customers see: menu, basket, order, and what became of it."""
