@@ -137,6 +137,7 @@ boxes = Table(
     _maybe_text("status"),  # the last Status, JSON
     _maybe_ms("status_at"),  # by our clock
     Column("regress", Integer, nullable=False, server_default="0"),  # statuses in a row that count below what we hold
+    _text("boots", server_default=""),  # kernel boot ids it was seen with, the newest last, space separated
     _text("shard", default=lambda context: shard_of(context.get_current_parameters()["id"])),
     Index(None, "merchant_id"),
 )
@@ -150,6 +151,8 @@ claims = Table(  # codes with which a box comes to a merchant
     _ms("expires_at"),
     _maybe_ms("used_at"),
     _text("answer"),  # the id that the box got
+    _text("box", server_default=""),  # good for this box alone: a new password for it; empty: for a new one
+    Index(None, "merchant_id"),
 )
 
 epochs = Table(  # how far a journal of a box has come; what is missing below `highest` is in `holes`
@@ -461,3 +464,5 @@ deliveries = Table(
     Index("ix_deliveries_due", "next_at", sqlite_where=text("state = 'due'"), postgresql_where=text("state = 'due'")),
     Index(None, "created_at"),
 )
+
+from cloud.store import access as access  # noqa: E402  # tables of other areas, in the same metadata
