@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from config.load import key, load, named, required, section
+from config.devices import pos_url, printer_url
+from config.load import Problem, key, load, named, required, section
 
 BOX_ID = re.compile(r"^[a-z0-9][a-z0-9-]{7,35}$")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -16,16 +18,6 @@ SERIALS = ("/proc/device-tree/serial-number", "/sys/class/dmi/id/product_serial"
 
 def _box_id(value: str) -> str | None:
     return None if not value or BOX_ID.fullmatch(value) else "must be 8 to 36 small letters, digits and -, or empty"
-
-
-def _url_of(*schemes: str):  # type: ignore[no-untyped-def]  # -> a Check
-    def check(value: str) -> str | None:
-        scheme = urlsplit(value).scheme
-        if scheme not in schemes:
-            return f"must begin with one of {', '.join(s + '://' for s in schemes)}"
-        return None
-
-    return check
 
 
 def _broker(value: str) -> str | None:
@@ -52,7 +44,7 @@ class BoxKeys:
 class Printer:
     url: str = required(
         "where the printer is, for example tcp://192.168.1.50:9100, serial:///dev/ttyUSB0?baud=38400 or file:///tmp/out.prn",
-        check=_url_of("tcp", "serial", "file"),
+        check=printer_url,
     )
     when_lost: str = key(
         "go-on",
@@ -66,7 +58,7 @@ class Printer:
 class Pos:
     url: str = required(
         "where the POS comes in, for example tcp://0.0.0.0:9100 or serial:///dev/ttyS0?baud=9600",
-        check=_url_of("tcp", "serial", "file"),
+        check=pos_url,
     )
     printer: str = key("main", "The [printer.NAME] that prints what this POS sends.")
     when_gone: str = key(
@@ -163,21 +155,35 @@ def box_id(box: Box) -> str:
     return "box-" + hashlib.sha256(str(Path(box.box.state_dir).resolve()).encode()).hexdigest()[:16]
 
 
-def _between(box: Box) -> list[str]:
-    problems = []
+def _between(box: Box) -> list[Problem]:
+    problems: list[Problem] = []
     if not box.printer:
-        problems.append("there is no printer: add a section [printer.main] with its url")
+        problems.append(((), "there is no printer: add a section [printer.main] with its url"))
     if not box.pos:
-        problems.append("there is no POS: add a section [pos.till] with its url")
+        problems.append(((), "there is no POS: add a section [pos.till] with its url"))
     for name, pos in box.pos.items():
         if pos.printer not in box.printer:
             known = ", ".join(box.printer) or "none"
-            problems.append(f"[pos.{name}] printer = {pos.printer!r}: no such printer; there are: {known}")
+            problems.append((("pos", name, "printer"), f"= {pos.printer!r}: no such printer; there are: {known}"))
+    for one, other in _same_device(box):
+        problems.append((one, f"is the same device as {'.'.join(other)}: each needs its own"))
     broker = urlsplit(box.cloud.broker)
     if broker.scheme == "mqtt" and broker.hostname not in LOOPBACK and not box.cloud.insecure:
-        problems.append(
-            f"[cloud] broker = {box.cloud.broker!r}: mqtt:// is not encrypted: use mqtts://, or insecure = true"
-        )
+        says = f"= {box.cloud.broker!r}: mqtt:// is not encrypted: use mqtts://, or insecure = true"
+        problems.append((("cloud", "broker"), says))
     if bool(box.cloud.cert_file) != bool(box.cloud.key_file):
-        problems.append("[cloud] cert_file and key_file belong together: one of them is empty")
+        given = "cert_file" if box.cloud.cert_file else "key_file"
+        problems.append((("cloud", given), "cert_file and key_file belong together: one of them is empty"))
     return problems
+
+
+def _same_device(box: Box) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Places that would open the same line or listen at the same address. Printers may share a network address."""
+    seen: dict[str, tuple[str, ...]] = {}
+    places = [(("printer", n, "url"), p.url) for n, p in box.printer.items() if urlsplit(p.url).scheme != "tcp"]
+    places += [(("pos", n, "url"), p.url) for n, p in box.pos.items()]
+    for at, url in places:
+        device = url.split("?")[0].rstrip("/")
+        if device in seen:
+            yield at, seen[device]
+        seen.setdefault(device, at)

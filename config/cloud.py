@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from config.load import key, load, section
+from config.load import Problem, key, load, section
 
 
 def _listen(value: str) -> str | None:
@@ -157,24 +157,24 @@ class CloudConfig:
         return path.parent / "broker" if path else Path("/var/lib/tillwire-cloud/broker")
 
 
-def _between(config: CloudConfig) -> list[str]:
-    """Problems between keys."""
-    out = []
+def _between(config: CloudConfig) -> list[Problem]:
+    out: list[Problem] = []
     broker = config.broker
     if 0 < config.keep.receipts_days < 30:
-        out.append("[keep] receipts_days must be 0 (for ever) or at least 30: boxes send again what they keep")
+        says = "must be 0 (for ever) or at least 30: boxes send again what they keep"
+        out.append((("keep", "receipts_days"), says))
     if bool(broker.cert_file) != bool(broker.key_file):
-        out.append("[broker] cert_file and key_file belong together: give both or none")
+        given = "cert_file" if broker.cert_file else "key_file"
+        out.append((("broker", given), "cert_file and key_file belong together: give both or none"))
     if broker.url == "embedded":
         host = broker.listen.rpartition(":")[0].strip("[]")
-        plain, open_to = not broker.cert_file, f"[broker] listen = {broker.listen!r} is reached from other machines"
+        plain, at, open_to = not broker.cert_file, "listen", f"= {broker.listen!r} is reached from other machines"
     else:
         host = urlsplit(broker.url).hostname or ""
-        plain, open_to = urlsplit(broker.url).scheme == "mqtt", f"[broker] url = {broker.url!r} leaves this machine"
+        plain, at, open_to = urlsplit(broker.url).scheme == "mqtt", "url", f"= {broker.url!r} leaves this machine"
     if plain and not broker.insecure and not _loopback(host):
-        out.append(
-            f"{open_to} without TLS: set cert_file and key_file (or use mqtts://), or insecure = true to try out"
-        )
+        cure = "set cert_file and key_file (or use mqtts://), or insecure = true to try out"
+        out.append((("broker", at), f"{open_to} without TLS: {cure}"))
     return out
 
 

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 S = TypeVar("S")
 Check = Callable[[Any], str | None]  # -> what is wrong with the value, or None
+Problem = tuple[tuple[str, ...], str]  # where (section ..., key), what is wrong there
 NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,31}$")
 TYPES = {str: "a text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
 
@@ -62,7 +63,7 @@ def named(doc: str) -> Any:
     return dataclasses.field(default_factory=dict, metadata={"doc": doc})
 
 
-def load(path: str | Path, schema: type[S], also: Callable[[S], list[str]] | None = None) -> S:
+def load(path: str | Path, schema: type[S], also: Callable[[S], list[Problem]] | None = None) -> S:
     """The file as a `schema`. `also` looks for problems between sections.
 
     Raises ConfigError, with all problems found, where the file cannot be read or used.
@@ -81,7 +82,9 @@ def load(path: str | Path, schema: type[S], also: Callable[[S], list[str]] | Non
         raise ConfigError(str(path), [f"is not TOML: {error}"], hint) from error
     reader = _Reader(text)
     value: S = reader.section(tree, schema, ())
-    problems = reader.problems or (also(value) if also else [])
+    problems = reader.problems
+    if also and not problems:
+        problems = [reader.told(at, says) for at, says in also(value)]
     if problems:
         raise ConfigError(str(path), problems, hint)
     return value
@@ -105,6 +108,9 @@ class _Reader:
                 self.problems.append(f"{self._where(at)}[{'.'.join(at)}] lacks {name!r}: {field.metadata['doc']}")
                 values[name] = None
         return kind(**values)
+
+    def told(self, at: tuple[str, ...], says: str) -> str:
+        return f"{self._where(at)}{'.'.join(at)} {says}" if at else says
 
     def _value(self, value: Any, kind: Any, field: dataclasses.Field[Any], at: tuple[str, ...]) -> Any:
         if typing.get_origin(kind) is dict:

@@ -1,0 +1,121 @@
+"""The URLs of [printer.NAME] and [pos.NAME]: what each kind of device may be told. The drivers do the rest.
+
+A URL that can never work is told to the technician before anything starts, with what is allowed; a device that is not
+there now is no mistake of the file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+Told = str | None  # what is wrong, or None
+
+
+def _one_of(*values: str) -> Callable[[str], Told]:
+    return lambda value: None if value in values else f"must be one of {', '.join(values)}"
+
+
+def _number(low: int, high: int) -> Callable[[str], Told]:
+    def check(value: str) -> Told:
+        right = value.isascii() and value.isdigit() and low <= int(value) <= high
+        return None if right else f"must be a whole number from {low} to {high}"
+
+    return check
+
+
+def _networks(value: str) -> Told:
+    for text in value.split(","):
+        try:
+            ipaddress.ip_network(text.strip(), strict=False)
+        except ValueError:
+            return f"{text.strip()!r} is no address and no network: write for example 192.168.1.0/24,10.0.0.7"
+    return None
+
+
+def _host_and_port(parts: SplitResult) -> Told:
+    try:
+        port = parts.port
+    except ValueError:
+        return "its port must be a number from 1 to 65535"
+    if not parts.hostname:
+        return "has no host"
+    if port is None:
+        return "has no port: receipt printers use 9100"
+    if parts.path not in ("", "/"):
+        return f"has {parts.path!r} behind the port, where nothing belongs"
+    return None if port else "its port must be a number from 1 to 65535"
+
+
+def _path(parts: SplitResult) -> Told:
+    if parts.netloc:
+        return f"takes {parts.netloc!r} for a host: a path needs three slashes"
+    return None if parts.path.strip("/") else "names no path"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One scheme. `check` looks at all before the `?`; `options` at what stands behind it."""
+
+    example: str
+    check: Callable[[SplitResult], Told]
+    options: dict[str, Callable[[str], Told]] = field(default_factory=dict)
+
+
+_LINE = Kind(
+    "serial:///dev/ttyUSB0?baud=38400",
+    _path,
+    {
+        "baud": _number(300, 4_000_000),
+        "bits": _one_of("7", "8"),
+        "parity": _one_of("none", "even", "odd"),
+        "stop": _one_of("1", "1.5", "2"),
+        "flow": _one_of("none", "rtscts", "dsrdtr", "xonxoff"),
+    },
+)
+PRINTERS = {
+    "tcp": Kind("tcp://192.168.1.50:9100", _host_and_port),
+    "serial": _LINE,
+    "file": Kind("file:///tmp/out.prn", _path),
+}
+POS = {
+    "tcp": Kind("tcp://0.0.0.0:9100", _host_and_port, {"allow": _networks, "limit": _number(1, 64)}),
+    "serial": _LINE,
+    "file": Kind("file:///var/tmp/capture.prn", _path),
+}
+
+
+def printer_url(value: str) -> Told:
+    return _told(value, PRINTERS)
+
+
+def pos_url(value: str) -> Told:
+    return _told(value, POS)
+
+
+def _told(value: str, kinds: dict[str, Kind]) -> Told:
+    try:
+        parts = urlsplit(value)
+        options = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+    except ValueError as error:
+        return f"is no address: {error}"
+    kind = kinds.get(parts.scheme)
+    if kind is None or "://" not in value:
+        near = difflib.get_close_matches(parts.scheme, kinds, 1, 0.5)
+        meant = f"; did you mean {near[0]}://?" if near and parts.scheme not in kinds else ""
+        return f"must begin with one of {', '.join(s + '://' for s in kinds)}{meant}"
+    wrong = kind.check(parts)
+    if wrong:
+        return f"{wrong}; write it like {kind.example}"
+    for name, text in options:
+        if name not in kind.options:
+            near = difflib.get_close_matches(name, kind.options, 1, 0.5)
+            allowed = ", ".join(kind.options) or "none"
+            return f"has no option {name!r}: " + (f"did you mean {near[0]!r}?" if near else f"allowed are {allowed}")
+        wrong = kind.options[name](text)
+        if wrong:
+            return f"option {name} = {text!r}: {wrong}"
+    return None
