@@ -171,6 +171,8 @@ class OrderItem(msgspec.Struct, omit_defaults=True):
     unit_price: int | None = None  # minor units
     options: list[str] = []
     note: str = ""
+    category: str = ""  # decides which part of the order it belongs to: kitchen, bar ...
+    allergens: list[str] = []
 
 
 class OrderContent(msgspec.Struct, omit_defaults=True):
@@ -188,6 +190,20 @@ class OrderContent(msgspec.Struct, omit_defaults=True):
     placed_at: str = ""  # local time of the shop, as it is to be printed
     due_at: str = ""
     shop: str = ""
+    phone: str = ""  # masked already: the paper lies about in a kitchen
+    address: str = ""
+    distance: str = ""  # a band ("1-2 km"), never a place
+    link: str = ""  # what the QR code on the slip says
+
+
+class SlipStyle(msgspec.Struct, omit_defaults=True):
+    """What a shop wants on all of its slips."""
+
+    header: list[str] = []
+    footer: list[str] = []
+    logo: bytes = b""  # PNG, one bit a dot, at most 576 dots wide
+    prices: bool = True
+    qr: bool = True
 
 
 class PrintOrder(Message, tag="print"):
@@ -201,9 +217,25 @@ class PrintOrder(Message, tag="print"):
     printer: str = ""  # empty: the box's first
     attempt: int = 1
     max_age_s: int = 600
+    copy: int = 0  # n: an attempt that another box had may be on paper; head it COPY n
+    label: str = ""  # what people call the part; empty: its name
+    style: SlipStyle | None = None
+    instead: list[str] = []  # printers of this box that take it when `printer` cannot
 
 
 class CancelOrder(Message, tag="cancel"):
+    """Do not print it any more. With `part`: only that slip up to that attempt, because another printer takes it."""
+
+    order: str
+    reason: str = ""
+    part: str = ""
+    copy_number: int = 0
+    attempt: int = 0
+
+
+class CloseOrder(Message, tag="close"):
+    """A person dealt with what was failed, unconfirmed or held of this order."""
+
     order: str
     reason: str = ""
 
@@ -260,6 +292,7 @@ class Report(Message, tag="report"):
     reason: str = ""
     printer: str = ""
     clock: Clock | None = None
+    tries: int = 0  # how often the box began this slip: what is told of a later try is newer
 
 
 class Held(Message, tag="held"):
@@ -317,7 +350,7 @@ class Result(Message, tag="result"):
 BY_LEAF: dict[str, Any] = {
     "receipts": Captured | Part | Tombstone,
     "acks": Acks,
-    "orders": PrintOrder | CancelOrder | GoOrder,
+    "orders": PrintOrder | CancelOrder | GoOrder | CloseOrder,
     "reports": Report | Held,
     "status": Status,
     "commands": Command,

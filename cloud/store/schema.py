@@ -327,6 +327,10 @@ orders = Table(
     _ms("changed_at"),
     _maybe_ms("accepted_at"),
     _maybe_ms("expires_at"),  # while it waits for a person or for a box
+    _text("shop_id", server_default=""),  # whose rules hold; empty: the merchant's only shop
+    _text("reason_code", server_default=""),  # why it was rejected (cloud/review.py)
+    Column("prep_min", Integer, nullable=True),  # promised when it was accepted
+    _maybe_ms("ready_at"),
     UniqueConstraint("merchant_id", "channel", "external_id"),
     UniqueConstraint("merchant_id", "idempotency_key"),
     Index(None, "state", "expires_at"),
@@ -348,6 +352,15 @@ slips = Table(
     _text("reason"),
     Column("copy", Integer, nullable=False),
     _ms("changed_at"),
+    Column("copies", Integer, nullable=False, server_default="1"),
+    Column("tries", Integer, nullable=False, server_default="0"),  # the box's, of the newest report
+    Column("proven", Integer, nullable=False, server_default="0"),  # the newest attempt that was printed
+    _text("content", server_default=""),  # what of the order it says, wire OrderContent, JSON; empty: all
+    _text("label", server_default=""),
+    _text("places", server_default="[]"),  # [[box, printer], ...] that may take it, JSON
+    _text("moving", server_default=""),  # box/printer that takes it once `box` has given it back
+    _maybe_ms("moving_at"),
+    _text("was_box", server_default=""),  # it was moved from there without an answer
 )
 
 history = Table(
