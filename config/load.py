@@ -71,28 +71,69 @@ def load(path: str | Path, schema: type[S], also: Callable[[S], list[Problem]] |
     path = Path(path)
     hint = f"Correct the file; `tillwire check-config {path}` tells whether it is right. config/*.toml lists every key."
     try:
-        text = path.read_text(encoding="utf-8")
+        raw = path.read_bytes()
+        text = raw.decode("utf-8-sig")  # editors on Windows put a mark in front
     except FileNotFoundError:
         raise ConfigError(str(path), ["there is no such file"], hint) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), [f"cannot be read: {error}"], hint) from error
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        says = f"line {line}: byte {raw[error.start]:#04x} is not UTF-8: save the file as UTF-8"
+        raise ConfigError(str(path), [says], hint) from error
+    except OSError as error:
+        raise ConfigError(str(path), [f"cannot be read: {error.strerror}"], hint) from error
     try:
-        tree = tomllib.loads(text)
+        tree = tomllib.loads(text.replace("\r\n", "\n"))
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(str(path), [f"is not TOML: {error}"], hint) from error
+        raise ConfigError(str(path), [_not_toml(text, str(error))], hint) from error
     reader = _Reader(text)
     value: S = reader.section(tree, schema, ())
     problems = reader.problems
     if also and not problems:
         problems = [reader.told(at, says) for at, says in also(value)]
     if problems:
-        raise ConfigError(str(path), problems, hint)
+        raise ConfigError(str(path), sorted(problems, key=_line_of), hint)
     return value
+
+
+def _line_of(problem: str) -> int:
+    found = re.match(r"line (\d+): ", problem)
+    return int(found[1]) if found else 0
+
+
+def _not_toml(text: str, error: str) -> str:
+    """What a person most likely did, from the line that the parser stopped at."""
+    found = re.search(r"at line (\d+)", error)
+    lines = text.splitlines()
+    number = int(found[1]) if found else len(lines)
+    line = lines[number - 1].strip() if 0 < number <= len(lines) else ""
+    what = error.split(" (at ")[0]
+    name, equals, value = (part.strip() for part in line.partition("="))
+    if re.search("[\u201c\u201d\u2018\u2019\u201e]", line):
+        cure = 'these quotes are typographic: write plain " "'
+    elif "Cannot overwrite" in error:
+        cure = "this stands twice in the file: keep one of them"
+    elif "Cannot declare" in error:
+        cure = "this section stands twice in the file: put its keys together under one heading"
+    elif line.startswith("[") and not line.endswith("]"):
+        cure = "a section's heading ends with ]"
+    elif not equals:
+        cure = "write KEY = VALUE, [SECTION], or begin the line with # where it is a remark"
+    elif "\\" in value and value.startswith('"'):
+        cure = "a \\ in a text in quotes begins an escape: write / in paths, or single quotes around it"
+    elif value.lower() in ("true", "false", "yes", "no", "on", "off"):
+        cure = "write true or false, in small letters and without quotes"
+    elif value and value[0] not in "\"'0123456789+-[{tf":
+        cure = f'texts stand in quotes: {name} = "{value}"'
+    elif value[:1] in ('"', "'") and value.count(value[0]) % 2:
+        cure = "a quote is missing at the end of the text"
+    else:
+        cure = "write KEY = VALUE: texts in quotes, numbers and true or false without"
+    return f"line {number}: {line!r} is not TOML ({what}): {cure}"
 
 
 class _Reader:
     def __init__(self, text: str) -> None:
-        self.lines = text.splitlines()
+        self.places = _places(text)
         self.problems: list[str] = []
 
     def section(self, table: dict[str, Any], kind: type[Any], at: tuple[str, ...]) -> Any:
@@ -167,20 +208,30 @@ class _Reader:
         self.problems.append(f"{self._where((*at, name))}{place} has no key {name!r}: {says}")
 
     def _where(self, at: tuple[str, ...]) -> str:
-        """ "line 12: ", as near as the text tells: the key below its section's heading, else the heading."""
-        heading, key_line = None, None
-        inside = len(at) <= 1
-        for number, line in enumerate(self.lines, 1):
-            line = line.strip()
-            if line.startswith("["):
-                title = line.strip("[] \t").split("#")[0].strip().rstrip("]")
-                inside = title == ".".join(at[:-1])
-                if title == ".".join(at) or (inside and heading is None):
-                    heading = number
-                    if title == ".".join(at):
-                        return f"line {number}: "
-            elif inside and at and re.match(rf'"?{re.escape(at[-1])}"?\s*=', line):
-                key_line = number
-                break
-        found = key_line or heading
-        return f"line {found}: " if found else ""
+        """ "line 12: ", as near as the text tells: the key, else its section's heading."""
+        while at:
+            if at in self.places:
+                return f"line {self.places[at]}: "
+            at = at[:-1]
+        return ""
+
+
+def _places(text: str) -> dict[tuple[str, ...], int]:
+    """Path of each section and key -> its line. Of what stands over several lines, the first."""
+    places: dict[tuple[str, ...], int] = {}
+    section: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        heading = re.match(r"\s*\[+([^\]]+)\]", line)
+        name = re.match(r"""\s*("[^"]*"|'[^']*'|[\w.-]+)\s*=""", line)
+        if heading:
+            section = _names(heading[1])
+            for depth in range(1, len(section) + 1):
+                places.setdefault(section[:depth], number)
+        elif name:
+            places.setdefault((*section, *_names(name[1])), number)
+    return places
+
+
+def _names(dotted: str) -> tuple[str, ...]:
+    """a."b c".d -> ("a", "b c", "d")"""
+    return tuple(part.strip(" \t\"'") for part in re.findall(r""""[^"]*"|'[^']*'|[^.]+""", dotted))

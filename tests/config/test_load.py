@@ -54,8 +54,8 @@ send = "all"
 """
     problems = problems_of(tmp_path, text)
     expected = [
-        "line 3: [box] has no key 'sate_dir': did you mean 'state_dir'?",
         "line 2: box.id = 'UP': must be 8 to 36",
+        "line 3: [box] has no key 'sate_dir': did you mean 'state_dir'?",
         "line 5: printer.main.url = 'usbx://': must begin with one of",
         "line 6: [pos.till] lacks 'url'",
         "line 9: capture.hold_cut_ms = 'x': must be a whole number",
@@ -98,8 +98,8 @@ def test_a_cloud_file_names_its_problems_too(tmp_path: Path) -> None:
         load_cloud(path)
     assert [p.split(" = ")[0] for p in caught.value.problems] == [
         "line 2: web.listen",
-        "line 6: broker.url",
         "line 4: store.url",
+        "line 6: broker.url",
     ]
 
 
