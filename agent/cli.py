@@ -99,6 +99,31 @@ def status(config: str, as_json: bool) -> None:
         click.echo(f"{name} = {value}")
 
 
+@main.command("claim")
+@click.argument("code")
+@click.option(
+    "--cloud", required=True, metavar="URL", help="The cloud's address, as its console shows it: https://HOST."
+)
+@click.option("--name", default="", metavar="ID", help="What the box would like to be called: 8 to 36 of a-z 0-9 -.")
+@click.option("--take-along", is_flag=True, help="Receipts that were not sent yet go to the new merchant.")
+@config_option
+def claim(code: str, cloud: str, name: str, take_along: bool, config: str) -> None:
+    """Give this box to the merchant who made CODE; its password is made here and written beside its data."""
+    from agent import claim as claiming
+
+    _box(config)
+    try:
+        done = claiming.claim(
+            Path(config), cloud, code, wish=name, take_along=take_along, new_epoch=lambda box: _new_epoch(box)
+        )
+    except (claiming.NotClaimed, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"This is box {done.box} now, at {done.broker}.")
+    click.echo(f"Fingerprint {done.fingerprint}: the console shows the same for it.")
+    if not _restart_agent():
+        click.echo("Now restart the agent: systemctl restart tillwire-agent")
+
+
 @main.command("audit")
 @config_option
 def audit(config: str) -> None:
@@ -192,6 +217,26 @@ def _box(config: str) -> Box:
     except ConfigError as error:
         click.echo(str(error), err=True)
         sys.exit(78)
+
+
+def _new_epoch(box: Box) -> str:
+    """Ask the relay for one -> "", or what is wrong. A box that has captured nothing yet needs none."""
+    import asyncio
+
+    if not box.capture_db.exists():
+        return ""
+    answer = asyncio.run(_ask(box, "new_epoch"))
+    return f"the relay ({box.box.control}): {answer['error']}; start tillwire-relay" if "error" in answer else ""
+
+
+def _restart_agent() -> bool:
+    """Where systemd runs it and we may."""
+    import os
+    import subprocess
+
+    if os.geteuid() != 0 or not Path("/run/systemd/system").exists():
+        return False
+    return not subprocess.run(["systemctl", "try-restart", "tillwire-agent"], check=False).returncode
 
 
 def _ask_relay(box: Box, op: str, **fields: Any) -> dict[str, Any]:

@@ -6,8 +6,10 @@ import asyncio
 import functools
 import logging
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
+from agent import credentials
 from agent.alerts import Alerts
 from agent.door import Door, Refused, RelayGone
 from agent.mqtt import Incoming, Mqtt
@@ -48,7 +50,9 @@ class Commands:
             "identify": self._identify,
             "reread": self._reread,
             "new_epoch": self._new_epoch,
+            "rotate": self._rotate,
         }
+        self._password_file = mqtt.cloud.password_file
         mqtt.on_message["commands"] = self._todo.put_nowait
 
     async def run(self) -> None:
@@ -146,3 +150,17 @@ class Commands:
         answer = await self.door.ask("new_epoch")
         self.reading.relist()  # every un-acknowledged job has another key now
         return f"epoch {answer.get('epoch')}", {"epoch": str(answer.get("epoch"))}
+
+    async def _rotate(self, _args: dict[str, Any]) -> Answer:
+        """Make another password; tell its hashes. The broker refuses the old one from when the cloud has them."""
+        if not self._password_file:
+            raise Failed("this box has no password_file: its key is changed by hand")
+        path = Path(self._password_file)
+        try:
+            staged = await asyncio.to_thread(credentials.stage, path)
+        except OSError as error:
+            raise Failed(
+                f"a new password cannot be kept beside {path}: {error}; put password_file into state_dir"
+            ) from error
+        hashes = {"bcrypt": staged.bcrypt, "pbkdf2_sha512": staged.pbkdf2}
+        return f"a new password, fingerprint {staged.fingerprint}", hashes

@@ -10,12 +10,12 @@ Source: MQTT 3.1.1 and 5.0; paho-mqtt 2, callback API version 2.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,6 +25,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from agent import clock, tls
+from agent.credentials import Passwords
 from agent.supervise import Backoff
 from config.box import Cloud
 from wire import topics
@@ -74,6 +75,8 @@ class Mqtt:
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._changed: asyncio.Event = asyncio.Event()
         self._failures_of_5 = 0
+        self._passwords = Passwords(cloud.password_file)
+        self._password = ""  # of the connection that is open or tried
 
     def publish(self, leaf: str, payload: bytes, retain: bool = False) -> asyncio.Future[None]:
         """Hand over to the broker, QoS 1. -> done at its PUBACK, which means "carried on", never "stored".
@@ -149,9 +152,16 @@ class Mqtt:
 
     def _new_client(self, version: str) -> paho.Client:
         self.reason = ""
+        try:
+            self._password = self._passwords.next()
+        except OSError as error:
+            hint = (
+                "`tillwire claim CODE` makes one, or tillwire-cloud ... box add prints the password that belongs in it"
+            )
+            raise Offline(f"[cloud] password_file cannot be read: {error}; {hint}") from error
         client = paho.Client(
             CallbackAPIVersion.VERSION2,
-            client_id=self.box,
+            client_id=client_id(self.box, self._password),
             clean_session=None if version == "5" else False,
             protocol=paho.MQTTv5 if version == "5" else paho.MQTTv311,
             reconnect_on_failure=False,
@@ -159,16 +169,8 @@ class Mqtt:
         )
         client.suppress_exceptions = True
         client.max_inflight_messages_set(IN_FLIGHT)
-        password = ""
-        if self.cloud.password_file:
-            try:
-                text = Path(self.cloud.password_file).read_text(encoding="utf-8")
-            except OSError as error:
-                hint = "tillwire-cloud ... box add prints the password that belongs in it"
-                raise Offline(f"[cloud] password_file cannot be read: {error}; {hint}") from error
-            password = text.partition("\n")[0].strip()
-        if password or self.cloud.username:
-            client.username_pw_set(self.cloud.username or self.box, password or None)
+        if self._password or self.cloud.username:
+            client.username_pw_set(self.cloud.username or self.box, self._password or None)
         client.will_set(topics.up(self.box, "status"), self._will(), qos=1, retain=True)
         client.on_connect = self._hand_over(client, self._connacked)
         client.on_disconnect = self._hand_over(client, self._disconnected)
@@ -199,8 +201,13 @@ class Mqtt:
         client = self._client
         if reason.is_failure or client is None:
             self.reason = f"the broker refused: {reason}"
+            self._passwords.refused()
             self._changed.set()
             return
+        try:
+            self._passwords.taken(self._password)
+        except OSError as error:
+            log.error("the new password is not settled, both are tried from now on: %s", error)
         if self.version == "auto":
             self.version = "5" if client._protocol == paho.MQTTv5 else "3.1.1"
         client.subscribe([(topics.down(self.box, leaf), 1) for leaf in topics.DOWN])
@@ -271,6 +278,14 @@ class Mqtt:
         self.version = "3.1.1"
         log.info("broker=%s does not speak MQTT 5 (%s): 3.1.1 from now on", self.cloud.broker, self.reason)
         return True
+
+
+def client_id(box: str, password: str) -> str:
+    """The box's id and what only who knows its password can tell: no other box can take over its session, on brokers
+    (NATS) that let any user have any client id."""
+    if not password:
+        return box
+    return f"{box}-{hashlib.sha256(f'client id of {box}: {password}'.encode()).hexdigest()[:16]}"
 
 
 def _reason(error: BaseException) -> str:
