@@ -19,6 +19,7 @@ import msgspec
 import sqlalchemy as sa
 
 from cloud import audit, auth, claims, history
+from cloud import boxes as box_table
 from cloud.broker import new_password
 from cloud.store.database import Busy, Store
 from cloud.store.schema import api_keys, boxes, channels, merchants, orders, users
@@ -128,7 +129,7 @@ def box_add(store: Store, merchant: str, box: str) -> dict[str, Any]:
     hashes = {"password_hash": hashed, "file_hash": claims.mosquitto_hash(secret)}
     with store.write() as connection:
         merchant_id = _merchant(connection, merchant)
-        owner = connection.execute(sa.select(boxes.c.merchant_id).where(boxes.c.id == box)).scalar()
+        owner = _owner(connection, box)
         if owner is None:
             connection.execute(sa.insert(boxes).values(id=box, merchant_id=merchant_id, created_at=now_ms(), **hashes))
         elif owner == merchant_id:
@@ -141,7 +142,7 @@ def box_add(store: Store, merchant: str, box: str) -> dict[str, Any]:
 
 def box_revoke(store: Store, box: str) -> dict[str, Any]:
     with store.write() as connection:
-        owner = connection.execute(sa.select(boxes.c.merchant_id).where(boxes.c.id == box)).scalar()
+        owner = _owner(connection, box)
         if owner is None:
             raise Refused(f"there is no box {box}")
         connection.execute(sa.update(boxes).where(boxes.c.id == box).values(revoked_at=now_ms(), online=False))
@@ -149,10 +150,28 @@ def box_revoke(store: Store, box: str) -> dict[str, Any]:
     return {}
 
 
-def claim_new(store: Store, merchant: str) -> dict[str, Any]:
-    """A code with which a box comes to this merchant."""
+def claim_new(store: Store, merchant: str, box: str | None = None) -> dict[str, Any]:
+    """A code with which a box comes to this merchant; or with which one of theirs gets a new password."""
     with store.write() as connection:
-        return {"secret": claims.new(connection, _merchant(connection, merchant), "operator")}
+        merchant_id = _merchant(connection, merchant)
+        if box and _owner(connection, box) != merchant_id:
+            raise Refused(f"there is no box {box} of this merchant")
+        return {"secret": claims.new(connection, merchant_id, "operator", box or "")}
+
+
+def box_rotate(store: Store, box: str) -> dict[str, Any]:
+    """Have the box make another password; the old one ends when it has told the hash of the new one."""
+    with store.write() as connection:
+        owner = _owner(connection, box)
+        if owner is None:
+            raise Refused(f"there is no box {box}")
+        box_table.command(connection, owner, box, "rotate")
+        audit.add(connection, owner, "operator", "box.rotate", box, "asked")
+    return {}
+
+
+def _owner(connection: sa.Connection, box: str) -> str | None:
+    return connection.execute(sa.select(boxes.c.merchant_id).where(boxes.c.id == box)).scalar()
 
 
 def box_hashes(store: Store) -> dict[str, Any]:
@@ -215,6 +234,7 @@ OPERATIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "erase": erase,
     "box_add": box_add,
     "box_revoke": box_revoke,
+    "box_rotate": box_rotate,
     "box_list": box_list,
     "box_hashes": box_hashes,
     "claim_new": claim_new,

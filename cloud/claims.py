@@ -10,8 +10,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 import secrets
 from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
@@ -25,6 +28,8 @@ ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 CHECKS = ALPHABET + "*~$=U"  # the check character is the number modulo 37
 READ_AS = str.maketrans("OIL", "011", "- ")  # what people type for what
 LIFE_MS = 86_400_000
+BCRYPT = re.compile(r"^\$2[aby]\$(0[4-9]|10)\$[./A-Za-z0-9]{53}$")
+PBKDF2 = re.compile(r"^\$7\$[1-9][0-9]{2,5}\$[A-Za-z0-9+/]{16,88}={0,2}\$[A-Za-z0-9+/]{86}==$")  # mosquitto's own form
 ITERATIONS = 101  # of PBKDF2, mosquitto's own number: the secrets are 256 random bits
 
 
@@ -61,16 +66,16 @@ def number_of(code: str) -> int | None:
     return number if text[16] == CHECKS[number % 37] else None
 
 
-def new(connection: sa.Connection, merchant: str, who: str) -> str:
-    """-> the code, shown once."""
+def new(connection: sa.Connection, merchant: str, who: str, box: str = "") -> str:
+    """-> the code, shown once. With `box`, one of this merchant's, it is a new password for that one, nothing else."""
     number, at = secrets.randbits(80), now_ms()
     connection.execute(sa.delete(claims).where(claims.c.expires_at < at - 30 * LIFE_MS))
     connection.execute(
         sa.insert(claims).values(
-            code_hash=_hash(number), merchant_id=merchant, created_at=at, expires_at=at + LIFE_MS, answer=""
+            code_hash=_hash(number), merchant_id=merchant, created_at=at, expires_at=at + LIFE_MS, answer="", box=box
         )
     )
-    audit.add(connection, merchant, who, "claim.new", "-")
+    audit.add(connection, merchant, who, "claim.new", box or "-")
     return spell(number)
 
 
@@ -93,17 +98,40 @@ def use(connection: sa.Connection, code: str, hashes: Hashes, wish: str = "") ->
             )
         ).first()
         return str(row.answer) if same else None
+    box = str(row.box) or _free_id(connection, wish)
+    values = {"password_hash": _bcrypt(hashes), "file_hash": hashes.pbkdf2}
+    if row.box:
+        mine = (boxes.c.id == box, boxes.c.merchant_id == row.merchant_id)
+        connection.execute(sa.update(boxes).where(*mine).values(revoked_at=None, **values))
+    else:
+        connection.execute(sa.insert(boxes).values(id=box, merchant_id=row.merchant_id, created_at=at, **values))
+    connection.execute(sa.update(claims).where(claims.c.code_hash == digest).values(used_at=at, answer=box))
+    audit.add(connection, row.merchant_id, f"box {box}", "box.claim", box, fingerprint(hashes.pbkdf2))
+    return box
+
+
+def _free_id(connection: sa.Connection, wish: str) -> str:
     box = wish if is_box(wish) else ""
     while not box or connection.execute(sa.select(boxes.c.id).where(boxes.c.id == box)).first():
         box = "box-" + base64.b32encode(os.urandom(10)).decode().lower()
-    connection.execute(
-        sa.insert(boxes).values(
-            id=box, merchant_id=row.merchant_id, password_hash=_bcrypt(hashes), file_hash=hashes.pbkdf2, created_at=at
-        )
-    )
-    connection.execute(sa.update(claims).where(claims.c.code_hash == digest).values(used_at=at, answer=box))
-    audit.add(connection, row.merchant_id, f"box {box}", "box.claim", box)
     return box
+
+
+def rotated(connection: sa.Connection, merchant: str, box: str, data: dict[str, Any]) -> str:
+    """The box answered a `rotate`: from now on the broker knows the new password -> "", or why not."""
+    hashes = Hashes(str(data.get("bcrypt", "")), str(data.get("pbkdf2_sha512", "")))
+    if not (BCRYPT.fullmatch(hashes.bcrypt) and PBKDF2.fullmatch(hashes.pbkdf2)):
+        return "the box sent no hashes that brokers read"
+    mine = (boxes.c.id == box, boxes.c.merchant_id == merchant, boxes.c.revoked_at.is_(None))
+    connection.execute(sa.update(boxes).where(*mine).values(password_hash=_bcrypt(hashes), file_hash=hashes.pbkdf2))
+    audit.add(connection, merchant, f"box {box}", "box.rotate", box, fingerprint(hashes.pbkdf2))
+    return ""
+
+
+def fingerprint(pbkdf2: str) -> str:
+    """What `tillwire claim` shows on the box, to compare by eye: of the password's hash; empty where there is none."""
+    digest = hashlib.sha256(pbkdf2.encode()).hexdigest()
+    return "-".join(digest[n : n + 4] for n in range(0, 16, 4)) if pbkdf2 else ""
 
 
 def broker_url(config: CloudConfig) -> str:
@@ -113,7 +141,10 @@ def broker_url(config: CloudConfig) -> str:
         return broker.public_url
     if broker.url != "embedded":
         return broker.url
-    return f"{'mqtts' if broker.cert_file else 'mqtt'}://{broker.listen}"
+    host, _, port = broker.listen.rpartition(":")
+    if host in ("0.0.0.0", "[::]"):
+        host = urlsplit(config.web.public_url).hostname or host
+    return f"{'mqtts' if broker.cert_file else 'mqtt'}://{host}:{port}"
 
 
 def mosquitto_hash(secret: str) -> str:

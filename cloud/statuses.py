@@ -8,16 +8,18 @@ import msgspec
 import sqlalchemy as sa
 
 from cloud import boxes as box_table
-from cloud import events, journals
+from cloud import claims, events, journals
 from cloud.store.schema import boxes, epochs, outbox
-from wire.messages import Result, Status, now_ms
+from wire.messages import Result, Status, decode, now_ms
 
+BOOTS = 6  # boot ids kept for each box
 REGRESS = 2  # live statuses in a row that count below what we hold, before a box is told to start a new epoch
 
 
 def status_of(connection: sa.Connection, merchant: str, box: str, status: Status, retained: bool) -> None:
     at = now_ms()
-    old = connection.execute(sa.select(boxes.c.online, boxes.c.status, boxes.c.regress).where(boxes.c.id == box)).one()
+    columns = (boxes.c.online, boxes.c.status, boxes.c.regress, boxes.c.boots)
+    old = connection.execute(sa.select(*columns).where(boxes.c.id == box)).one()
     text = events.to_json(status)
     values: dict[str, Any] = {"online": status.online, "status_at": at}
     if status.online or old.status is None:  # a will knows nothing but that the box is gone
@@ -38,6 +40,11 @@ def status_of(connection: sa.Connection, merchant: str, box: str, status: Status
         if acked > top:  # acknowledged once, and not here: this database was restored from a backup
             journals.missing(connection, merchant, box, status.epoch, top, acked, at)
     values["regress"] = regress
+    if status.online and not retained and status.boot:
+        values["boots"], twice = _boots(old.boots, status.boot)
+        if twice:
+            what = f"Two boxes speak as {box}: a copied memory card? Claim one of them anew, and it gets its own name."
+            events.raise_alarm(connection, merchant, "clone", box, what)
     connection.execute(sa.update(boxes).where(boxes.c.id == box).values(**values))
     if old.online != status.online or _shown(old.status) != _shown(text):
         events.add(connection, merchant, "box.changed", box, {"online": status.online})
@@ -49,6 +56,20 @@ def status_of(connection: sa.Connection, merchant: str, box: str, status: Status
         )
 
 
+def _boots(seen: str, boot: str) -> tuple[str, bool]:
+    """(boot ids in the order of their last coming, whether an older one came back). A kernel makes a new one at each
+    start, so one that comes back after another is a second machine.
+
+    >>> _boots("", "a"), _boots("a b", "b"), _boots("a b", "a")
+    (('a', False), ('a b', False), ('b a', True))
+    """
+    boot = "".join(boot[:64].split())
+    known = seen.split()
+    if known and known[-1] == boot:
+        return seen, False
+    return " ".join([*(b for b in known if b != boot), boot][-BOOTS:]), boot in known
+
+
 def _shown(status: str | None) -> Any:
     """The part of a status whose change is news."""
     if not status:
@@ -58,7 +79,7 @@ def _shown(status: str | None) -> Any:
 
 
 def result_of(connection: sa.Connection, merchant: str, box: str, result: Result) -> None:
-    done = connection.execute(
+    payload = connection.execute(
         sa.update(outbox)
         .where(
             outbox.c.merchant_id == merchant,
@@ -67,7 +88,12 @@ def result_of(connection: sa.Connection, merchant: str, box: str, result: Result
             outbox.c.done_at.is_(None),
         )
         .values(done_at=now_ms())
-    )
-    if done.rowcount:
-        data = {"command": result.command, "ok": result.ok, "text": result.text[:2000]}
+        .returning(outbox.c.payload)
+    ).scalar()
+    if payload is not None:
+        ok, text = result.ok, result.text[:2000]
+        if ok and decode("commands", payload, "").name == "rotate":
+            problem = claims.rotated(connection, merchant, box, result.data)
+            ok, text = not problem, problem or text
+        data = {"command": result.command, "ok": ok, "text": text}
         events.add(connection, merchant, "command.done", box, data)

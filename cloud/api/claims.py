@@ -21,12 +21,12 @@ class ClaimIn(Struct):
     """Hashes of the password that the box made, and what it would like to be called."""
 
     bcrypt: Annotated[
-        str, Meta(pattern=r"^(\$2[aby]\$(0[4-9]|10)\$[./A-Za-z0-9]{53})?$", description="For the embedded broker.")
+        str, Meta(pattern=f"(?:^$)|(?:{claims.BCRYPT.pattern})", description="For the embedded broker, and NATS.")
     ] = ""
     pbkdf2_sha512: Annotated[
         str,
         Meta(
-            pattern=r"^(\$7\$[1-9][0-9]{2,5}\$[A-Za-z0-9+/]{16,88}={0,2}\$[A-Za-z0-9+/]{86}==)?$",
+            pattern=f"(?:^$)|(?:{claims.PBKDF2.pattern})",
             description="For mosquitto: a line of its password file, behind the colon.",
         ),
     ] = ""
