@@ -7,7 +7,7 @@ import asyncio
 import logging
 import sys
 
-from config.box import load_box
+from config import last_good
 from config.load import ConfigError
 
 
@@ -18,7 +18,7 @@ def main() -> None:
     parser.add_argument("--config", required=True, metavar="FILE", help="agent.toml of this box")
     arguments = parser.parse_args()
     try:
-        box = load_box(arguments.config)
+        box, wrong = last_good.load_or_last_good(arguments.config)
     except ConfigError as error:
         print(error, file=sys.stderr)
         sys.exit(78)
@@ -28,10 +28,12 @@ def main() -> None:
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
         force=True,
     )
+    if wrong is not None:
+        last_good.say(arguments.config, wrong)
     from agent.daemon import Agent
 
     async def run() -> bool:
-        agent = Agent(box)
+        agent = Agent(box, wrong.problems if wrong else [])
         await agent.run()
         return agent.store.damaged
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import threading
+from collections.abc import Sequence
 
 from agent import clock
 from agent.alerts import Alerts
@@ -31,7 +32,9 @@ FLOOR_S = 3600.0
 class Agent:
     """Every part of the agent, knowing those it needs; nothing runs before `run`."""
 
-    def __init__(self, box: Box) -> None:
+    def __init__(self, box: Box, config_problems: Sequence[str] = ()) -> None:
+        """`config_problems`: why `box` is not what agent.toml says now, but what last worked."""
+        self.config_problems = config_problems
         self.box, self.name = box, box_id(box)
         self.supervisor = Supervisor()
         self.store = Store(box.agent_db)
@@ -64,6 +67,12 @@ class Agent:
             return
         opening.result()
         await self.alerts.load()
+        if self.config_problems:
+            self.alerts.raise_(
+                "config", "", f"agent.toml is wrong, the last good one is in use: {self.config_problems[0]}"
+            )
+        else:
+            self.alerts.resolve("config")
         if self.box.cloud.version == "auto":
             self.mqtt.version = await self.store.run(lambda c: get_meta(c, "mqtt_version", "auto"))
             self.mqtt.on_state.append(self._remember_version)

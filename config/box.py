@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from config.devices import pos_url, printer_url
-from config.load import Problem, key, load, named, required, section
+from config.load import Problem, did_you_mean, key, load, named, required, section
 
 BOX_ID = re.compile(r"^[a-z0-9][a-z0-9-]{7,35}$")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -29,6 +29,13 @@ def _broker(value: str) -> str | None:
     if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or port == 0:
         return "must be mqtts://HOST:PORT, or mqtt://HOST:PORT on loopback"
     return None
+
+
+def _model(value: str) -> str | None:
+    models = sorted(path.stem for path in Path(__file__).parent.glob("printers/*.toml"))
+    if value in ("auto", *models):
+        return None
+    return f"is not known: {did_you_mean(value, models) or 'auto, or one of ' + ', '.join(models)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,9 @@ class Printer:
         "A printer lost in mid-job is back: go on at the first byte it did not take, or reprint the whole job.",
         one_of=("go-on", "reprint"),
     )
-    model: str = key("auto", "A file of config/printers/ without its ending, or auto: what every printer can do.")
+    model: str = key(
+        "auto", "A file of config/printers/ without its ending, or auto: what every printer can do.", check=_model
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,12 @@ there now is no mistake of the file.
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+from config.load import did_you_mean
 
 Told = str | None  # what is wrong, or None
 
@@ -104,17 +105,16 @@ def _told(value: str, kinds: dict[str, Kind]) -> Told:
         return f"is no address: {error}"
     kind = kinds.get(parts.scheme)
     if kind is None or "://" not in value:
-        near = difflib.get_close_matches(parts.scheme, kinds, 1, 0.5)
-        meant = f"; did you mean {near[0]}://?" if near and parts.scheme not in kinds else ""
-        return f"must begin with one of {', '.join(s + '://' for s in kinds)}{meant}"
+        known = ", ".join(scheme + "://" for scheme in kinds)
+        meant = did_you_mean(parts.scheme, kinds) if parts.scheme and kind is None else ""
+        return f"must begin with one of {known}" + (f"; {meant}" if meant else "")
     wrong = kind.check(parts)
     if wrong:
         return f"{wrong}; write it like {kind.example}"
     for name, text in options:
         if name not in kind.options:
-            near = difflib.get_close_matches(name, kind.options, 1, 0.5)
-            allowed = ", ".join(kind.options) or "none"
-            return f"has no option {name!r}: " + (f"did you mean {near[0]!r}?" if near else f"allowed are {allowed}")
+            allowed = f"allowed are {', '.join(kind.options) or 'none'}"
+            return f"has no option {name!r}: {did_you_mean(name, kind.options) or allowed}"
         wrong = kind.options[name](text)
         if wrong:
             return f"option {name} = {text!r}: {wrong}"

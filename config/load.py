@@ -12,7 +12,7 @@ import re
 import tomllib
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -61,6 +61,14 @@ def section(kind: type[Any], doc: str) -> Any:
 def named(doc: str) -> Any:
     """A table of sections, one for each name."""
     return dataclasses.field(default_factory=dict, metadata={"doc": doc})
+
+
+def did_you_mean(word: str, words: Iterable[str]) -> str:
+    """ "did you mean 'this'?", or "" where nothing is like it."""
+    import difflib  # only wrong files pay for it
+
+    near = difflib.get_close_matches(word, list(words), 1, 0.5)
+    return f"did you mean {near[0]!r}?" if near else ""
 
 
 def load(path: str | Path, schema: type[S], also: Callable[[S], list[Problem]] | None = None) -> S:
@@ -200,11 +208,8 @@ class _Reader:
         return meta["check"](value) if meta["check"] else None
 
     def _unknown(self, name: str, fields: dict[str, Any], at: tuple[str, ...]) -> None:
-        import difflib
-
-        near = difflib.get_close_matches(name, fields, 1, 0.6)
         place = f"[{'.'.join(at)}]" if at else "the file"
-        says = f"did you mean {near[0]!r}?" if near else f"allowed are {', '.join(fields)}"
+        says = did_you_mean(name, fields) or f"allowed are {', '.join(fields)}"
         self.problems.append(f"{self._where((*at, name))}{place} has no key {name!r}: {says}")
 
     def _where(self, at: tuple[str, ...]) -> str:

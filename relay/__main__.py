@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 
-from config.box import load_box
+from config import last_good
 from config.load import ConfigError
 
 USAGE = "usage: tillwire-relay --config FILE"
@@ -21,20 +21,24 @@ def main(arguments: list[str] | None = None) -> int:
         print(USAGE, file=sys.stderr)
         return 2
     try:
-        box = load_box(arguments[1])
+        box, wrong = last_good.load_or_last_good(arguments[1])
     except ConfigError as error:
         print(error, file=sys.stderr)
         return CONFIG_WRONG
     logging.basicConfig(
         stream=sys.stderr, level=box.log.level.upper(), format="%(levelname)s %(name)s %(message)s", force=True
     )
+    if wrong is not None:
+        last_good.say(arguments[1], wrong)
     from relay.box import Relay
     from relay.journal import AlreadyRunning
 
     sys.setswitchinterval(0.0005)  # the journal thread must not keep the loop from a byte that is here
     try:
-        relay = Relay(box)
+        relay = Relay(box, wrong.problems if wrong else [])
         relay.start()
+        if wrong is None:
+            last_good.keep(arguments[1], box)
     except AlreadyRunning as error:
         print(error, file=sys.stderr)
         return 1

@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -121,8 +121,10 @@ class PosPort:
 
 
 class Relay:
-    def __init__(self, box: Box) -> None:
+    def __init__(self, box: Box, config_problems: Sequence[str] = ()) -> None:
+        """`config_problems`: why `box` is not what agent.toml says now, but what last worked."""
         self.box, self.loop, self.counters = box, Loop(), Counters()
+        self.config_problems = list(config_problems)
         self.stopping = False
         self.began = monotonic()
         capture = box.capture
@@ -130,6 +132,7 @@ class Relay:
         self.journal = Journal(
             Path(box.box.state_dir), self.loop, keep_days=capture.keep_days, quota=capture.quota_mb << 20
         )
+        self.journal.on_salvaged = lambda: self.control_tell({"event": "salvaged"})
         self.printers = {
             name: PrinterLink(
                 self.loop, name, printer.url, load_model(_model(printer.url, printer.model)), self.counters,
@@ -240,6 +243,7 @@ class Relay:
             "pos": {port.name: port.status() for port in self.ports},
             "counters": counters,
             "capture": "degraded" if self.journal.degraded or any(self._broken()) else "ok",
+            "config_problems": self.config_problems[:5],
             "up_s": round(monotonic() - self.began, 1),
         }
 
