@@ -3,7 +3,7 @@ BIN := .venv/bin
 ARGS ?=
 MINUTES ?=
 
-.PHONY: demo run test check format lint types bench soak guest image lock clean
+.PHONY: demo run test check format lint types bench soak guest image lock reference clean
 
 demo: ## the whole system on this machine: a simulated till and printer, a box, the cloud
 	@sh config/environment.sh
@@ -44,6 +44,9 @@ image: ## a flashable image for the boards
 
 lock: ## write requirements.lock anew from setup.cfg
 	uv pip compile setup.cfg --all-extras --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock
+
+reference: ## docs/configuration.md, from the settings that the programs read
+	$(BIN)/python -m config.reference > docs/configuration.md
 
 clean:
 	rm -rf .venv build *.egg-info out

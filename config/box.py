@@ -50,7 +50,7 @@ class BoxKeys:
 @dataclass(frozen=True, slots=True)
 class Printer:
     url: str = required(
-        "where the printer is, for example tcp://192.168.1.50:9100, serial:///dev/ttyUSB0?baud=38400 or file:///tmp/out.prn",
+        "Where the printer is, for example tcp://192.168.1.50:9100, serial:///dev/ttyUSB0?baud=38400 or file:///tmp/out.prn",
         check=printer_url,
     )
     when_lost: str = key(
@@ -66,7 +66,7 @@ class Printer:
 @dataclass(frozen=True, slots=True)
 class Pos:
     url: str = required(
-        "where the POS comes in, for example tcp://0.0.0.0:9100 or serial:///dev/ttyS0?baud=9600",
+        "Where the POS comes in, for example tcp://0.0.0.0:9100 or serial:///dev/ttyS0?baud=9600",
         check=pos_url,
     )
     printer: str = key("main", "The [printer.NAME] that prints what this POS sends.")
