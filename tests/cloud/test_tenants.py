@@ -27,6 +27,7 @@ PUBLIC = {
     "/healthz",
     "/metrics",
     "/login",
+    "/look",  # language and theme, a cookie
     "/static/{name}",
     "/v1/openapi.json",
     "/v1/asyncapi.json",
@@ -39,6 +40,7 @@ OWN_ONLY = {  # lists and actions without an id: they show the caller's own thin
     "/",
     "/live",
     "/logout",
+    "/setup",
     "/alarms/clear",
     "/v1/orders",
     "/v1/receipts",

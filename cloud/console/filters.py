@@ -1,0 +1,30 @@
+"""What templates do to values."""
+
+from __future__ import annotations
+
+import re
+
+from markupsafe import Markup, escape
+
+from cloud import words
+
+
+def columns(text: str) -> int:
+    """How wide the paper is, in characters: the class w32 … w64 of the style sheet sizes its letters by it."""
+    widest = max((sum(2 if ord(c) > 0x2E7F else 1 for c in line) for line in text.split("\n")), default=0)
+    return next((width for width in (32, 36, 42, 48, 56) if widest <= width), 64)
+
+
+def tidy(text: str) -> Markup:
+    """For a small strip: no more than one empty line in a row, none at the ends. A wide letter takes two columns of the
+    paper whatever the font makes of it, so that what stands to its right stays in its column."""
+    short = re.sub(r"\n(?:[ \t]*\n){2,}", "\n\n", text).strip("\n")
+    return Markup(re.sub(r"[\u2e80-\uffef]", r"<i>\g<0></i>", str(escape(short))))
+
+
+def clock(text: str | None) -> str:
+    """2026-11-22T09:30:12.000Z -> 09:30. The page's script turns it into the reader's own time."""
+    return text[11:16] if text else ""
+
+
+FILTERS = {"money": words.money, "clock": clock, "columns": columns, "tidy": tidy, "alert": words.alert}

@@ -1,0 +1,174 @@
+"""Today, live: the page, and what changes on it as pieces of HTML by server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import anyio.to_thread
+from litestar import Response, get, post
+from litestar.params import FromPath, FromQuery
+from litestar.response import ServerSentEvent, ServerSentEventMessage
+
+from cloud import events, metrics, orders, views
+from cloud.api.problem import Problem, from_exception, not_found
+from cloud.api.shapes import check_text
+from cloud.auth import Who
+from cloud.console.desk import HIDDEN, Ask, Desk
+from cloud.strings import Strings
+from wire.messages import now_ms
+
+RECEIPTS, ORDERS = 12, 30
+PAUSE_S = 0.25  # between two looks at what is new, for one live page
+BEAT_S = 15.0
+
+
+def routes(desk: Desk) -> list[Any]:
+    today = Today(desk)
+
+    @get("/", **HIDDEN)
+    async def home(request: Ask) -> Response[str]:
+        who = await desk.reader(request)
+        shown = await anyio.to_thread.run_sync(today.shown, who)
+        return desk.page(request, who, "live.html", **shown)
+
+    @get("/live", **HIDDEN)
+    async def live(request: Ask, after: FromQuery[int] = 0) -> ServerSentEvent:
+        who = await desk.who(request)
+        if who is None:
+            raise Problem(401, "logged-out", "Log in again.")
+        last = request.headers.get("last-event-id", "")
+        start = int(last) if last.isdigit() else max(0, after)
+        return ServerSentEvent(today.news(who, desk.language(request), start))
+
+    @post("/orders/{order_id:str}/{action:str}", status_code=200, **HIDDEN)
+    async def act(order_id: FromPath[str], action: FromPath[str], request: Ask) -> Response[Any]:
+        who = await desk.acting(request, "orders:write")
+        if action not in ("accept", "reject", "cancel", "close"):
+            raise not_found()
+        form = await request.form()
+        reason = str(form.get("reason", "")).strip()[:200]
+        if check_text(reason):
+            raise Problem(422, "bad-text", "The reason holds a control character.")
+        await anyio.to_thread.run_sync(today.act, who, order_id, action, reason)
+        return Response({"ok": True})
+
+    @post("/alarms/clear", status_code=200, **HIDDEN)
+    async def clear(request: Ask) -> Response[Any]:
+        who = await desk.acting(request, "orders:write")
+        form = await request.form()
+        await anyio.to_thread.run_sync(today.clear, who, str(form.get("kind", "")), str(form.get("object", "")))
+        return Response({"ok": True})
+
+    return [home, live, act, clear]
+
+
+class Today:
+    def __init__(self, desk: Desk) -> None:
+        self._desk, self._cloud = desk, desk.cloud
+
+    def shown(self, who: Who) -> dict[str, Any]:
+        with self._cloud.store.read() as connection:
+            after = views.newest_event(connection, who.merchant)
+            found, _ = views.order_page(connection, who.merchant, ORDERS)
+            receipts, _ = views.receipt_page(connection, who.merchant, RECEIPTS, with_text=True)
+            boxes = views.box_list(connection, who.merchant, journals=False)
+            alarms = views.standing_alarms(connection, who.merchant)
+            figures = self._figures(connection, who.merchant, boxes)
+        return {
+            "after": after,
+            "orders": found,
+            "receipts": receipts,
+            "boxes": boxes,
+            "alarms": alarms,
+            "figures": figures,
+        }
+
+    def _figures(self, connection: Any, merchant: str, boxes: list[Any]) -> dict[str, Any]:
+        waiting, _ = views.order_page(connection, merchant, 100, states=["review"])
+        return {
+            "waiting": len(waiting),
+            "receipts": views.received_since(connection, merchant, now_ms() - 3_600_000),
+            "online": sum(1 for box in boxes if box.online),
+            "boxes": len(boxes),
+        }
+
+    def act(self, who: Who, order_id: str, action: str, reason: str) -> None:
+        with self._cloud.store.write() as connection:
+            if action == "accept":
+                orders.accept(connection, who.merchant, order_id, who.name, self._cloud.config.orders)
+            elif action == "reject":
+                orders.reject(connection, who.merchant, order_id, who.name, reason or "the shop cannot take it now")
+            elif action == "cancel":
+                reason = reason or "cancelled by the shop"
+                orders.cancel(connection, who.merchant, order_id, who.name, reason, self._cloud.config.orders)
+            else:
+                orders.close(connection, who.merchant, order_id, who.name, reason or "settled by the shop")
+        self._cloud.bell.ring()
+
+    def clear(self, who: Who, kind: str, about: str) -> None:
+        with self._cloud.store.write() as connection:
+            events.clear_alarm(connection, who.merchant, kind, about)
+        self._cloud.bell.ring()
+
+    async def news(self, who: Who, t: Strings, after: int) -> AsyncGenerator[ServerSentEventMessage, None]:
+        """What changed, as pieces of the page; at most four looks a second; a beat when it is quiet."""
+        store, stopping = self._cloud.store, self._cloud.stopping
+        look_s = BEAT_S if store.sqlite else 1.0  # on PostgreSQL another process may have written: no bell tells
+        metrics.LISTENERS.inc()
+        try:
+            yield ServerSentEventMessage(data="{}", event="hello", retry=2000)
+            with self._cloud.bell.task_ear() as ear:
+                beat = time.monotonic() + BEAT_S
+                while not stopping.is_set():
+                    ear.clear()
+                    try:
+                        after, pieces = await anyio.to_thread.run_sync(self._pieces, who, t, after)
+                    except Exception as error:  # a page's fence: the database may be away
+                        if from_exception(error).status != 503:
+                            raise
+                        pieces = []
+                    if pieces:
+                        yield ServerSentEventMessage(data=json.dumps(pieces), event="news", id=str(after))
+                        beat = time.monotonic() + BEAT_S
+                    elif time.monotonic() > beat:
+                        yield ServerSentEventMessage(comment="beat")
+                        beat = time.monotonic() + BEAT_S
+                    await asyncio.sleep(PAUSE_S)
+                    try:
+                        await asyncio.wait_for(ear.wait(), look_s)
+                    except TimeoutError:
+                        pass
+        finally:
+            metrics.LISTENERS.dec()
+
+    def _pieces(self, who: Who, t: Strings, after: int) -> tuple[int, list[dict[str, Any]]]:
+        def piece(macro: str, *values: Any) -> str:
+            return self._desk.piece(t, "pieces.html", macro, *values)
+
+        with self._cloud.store.read() as connection:
+            new = views.event_page(connection, who.merchant, after, 500)
+            if not new:
+                return after, []
+            latest = {(event.kind.split(".")[0], event.object): event for event in new}
+            out: list[dict[str, Any]] = []
+            receipts = [about for kind, about in latest if kind == "receipt"][-RECEIPTS:]
+            for about in receipts:
+                found = views.receipt(connection, who.merchant, about, full=False)
+                if found:
+                    out.append({"slot": "receipts", "id": f"r-{about}", "html": piece("receipt", found)})
+            for kind, about in latest:
+                if kind == "order" and (order := views.order(connection, who.merchant, about)):
+                    html = piece("order", order, "orders:write" in who.scopes)
+                    out.append({"slot": "orders", "id": f"o-{about}", "html": html, "state": order.state})
+            boxes = views.box_list(connection, who.merchant, journals=False)
+            if any(kind == "box" for kind, _ in latest):
+                out.append({"id": "boxes", "html": piece("boxes", boxes)})
+            if any(kind == "alarm" for kind, _ in latest):
+                out.append({"id": "alarms", "html": piece("alarms", views.standing_alarms(connection, who.merchant))})
+            figures = self._figures(connection, who.merchant, boxes)
+            out.append({"id": "figures", "html": piece("figures", figures)})
+        return new[-1].n, out
