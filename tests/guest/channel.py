@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 PORT = "/dev/virtio-ports/tillwire"
 
@@ -46,7 +47,7 @@ class Channel:
             view = view[os.write(self.fd, view[:32768]) :]
 
 
-def run(request):
+def run(request, data):
     """A command by sh, in a process group of its own that ends with it when its time is over."""
     process = subprocess.Popen(
         ["/bin/sh", "-c", request["command"]],
@@ -65,20 +66,19 @@ def run(request):
 
 
 def put(request, data):
-    os.makedirs(os.path.dirname(request["path"]), exist_ok=True)
-    with open(request["path"], "wb") as file:
-        file.write(data)
-    os.chmod(request["path"], request.get("mode", 0o644))
+    path = Path(request["path"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    path.chmod(request.get("mode", 0o644))
     return {"code": 0}, b""
 
 
-def get(request):
-    with open(request["path"], "rb") as file:
-        return {"code": 0}, file.read()
+def get(request, data):
+    return {"code": 0}, Path(request["path"]).read_bytes()
 
 
 def main():
-    while not os.path.exists(PORT):
+    while not Path(PORT).exists():
         time.sleep(0.05)
     channel = Channel(os.open(PORT, os.O_RDWR))
     channel.say({"ready": True})
@@ -86,7 +86,7 @@ def main():
         request = json.loads(channel.line())
         body = channel.take(request.get("bytes", 0))
         try:
-            answer, data = {"run": run, "get": get, "put": lambda r: put(r, body)}[request["op"]](request)
+            answer, data = {"run": run, "get": get, "put": put}[request["op"]](request, body)
         except Exception as error:  # whatever it is, the machine outside must hear of it
             answer, data = {"code": -1, "error": f"{type(error).__name__}: {error}"}, b""
         channel.say(answer, data)

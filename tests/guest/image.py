@@ -10,7 +10,6 @@ USB socket, its host the till's), `usb_f_fs`, `usb_f_printer`, `usblp`, `snd_int
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -123,7 +122,7 @@ def _ours(tree: Path) -> None:
     (tree / "etc/modules-load.d/guest.conf").write_text("virtio_console\n")
     machine_id = tree / "etc/machine-id"
     machine_id.write_text("5ca1ab1e0ddba11ca1ab1e0ddba11ca1\n")
-    os.chmod(machine_id, 0o444)
+    machine_id.chmod(0o444)
 
 
 if __name__ == "__main__":

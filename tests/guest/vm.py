@@ -11,8 +11,8 @@ The project, with the Python packages that the box needs, is at /opt/tillwire, r
 What a power cut means here: the guest's kernel and all that it had not written are gone; what it had handed to its disk
 is there, also without a flush. So an fsync that is missing is caught, a disk that lies about flushing is not played.
 
-Software emulation works everywhere and is slow (boot 20 to 100 s); KVM is tried first where there is one, once, and left
-where a stock kernel does not come up under it (`TILLWIRE_KVM=0` does not try).
+Software emulation works everywhere and is slow (boot 20 to 100 s); KVM is tried first where there is one, once, and
+left where a stock kernel does not come up under it (`TILLWIRE_KVM=0` does not try).
 """
 
 from __future__ import annotations
