@@ -48,7 +48,7 @@ def _command(config: CloudConfig, arguments: argparse.Namespace) -> int:
     from cloud.store.database import Busy, StoreAway
 
     if arguments.command == "broker-files":
-        return _broker_files(config, Path(arguments.dir))
+        return _broker_files(config, arguments)
     if arguments.command in ("backup", "restore"):
         return _copy(config, arguments)
     name = "_".join(word for word in (arguments.command, getattr(arguments, "what", None)) if word)
@@ -109,13 +109,23 @@ def _date(text: str) -> str:
     return text
 
 
-def _broker_files(config: CloudConfig, folder: Path) -> int:
+def _broker_files(config: CloudConfig, arguments: argparse.Namespace) -> int:
+    import signal
+    import threading
+
+    from cloud import broker_files
     from cloud.admin import Refused
-    from cloud.broker_files import write
     from cloud.store.database import Busy, StoreAway
 
+    folder = Path(arguments.dir)
     try:
-        print(write(config, folder))
+        if not arguments.watch:
+            print(broker_files.write(config, folder))
+            return 0
+        stopping = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stopping.set())
+        broker_files.watch(config, folder, arguments.reload, stopping)
     except (Refused, Busy, StoreAway, OSError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -149,8 +159,10 @@ def _parser() -> argparse.ArgumentParser:
     ):
         commands.add_parser(word, help=text).add_argument("file", metavar="FILE")
 
-    files = commands.add_parser("broker-files", help="write mosquitto's password file and access rules into DIR")
+    files = commands.add_parser("broker-files", help="write what mosquitto or NATS must know of the boxes into DIR")
     files.add_argument("dir", metavar="DIR")
+    files.add_argument("--watch", action="store_true", help="go on, and write again when a box comes, goes or changes")
+    files.add_argument("--reload", default="", metavar="COMMAND", help="run this after each writing of --watch")
 
     def group(name: str, text: str) -> Any:
         return commands.add_parser(name, help=text).add_subparsers(dest="what", required=True, metavar="WHAT")

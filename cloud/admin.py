@@ -175,10 +175,11 @@ def _owner(connection: sa.Connection, box: str) -> str | None:
 
 
 def box_hashes(store: Store) -> dict[str, Any]:
-    """Box id -> the hash that mosquitto reads, empty where there is none; of all that may connect."""
+    """Box id -> its password's bcrypt and PBKDF2 hash, of all that may connect."""
     with store.read() as connection:
-        rows = connection.execute(sa.select(boxes.c.id, boxes.c.file_hash).where(boxes.c.revoked_at.is_(None)))
-        return {"users": {row.id: row.file_hash for row in rows}}
+        columns = (boxes.c.id, boxes.c.password_hash, boxes.c.file_hash)
+        rows = connection.execute(sa.select(*columns).where(boxes.c.revoked_at.is_(None)))
+        return {"users": {row.id: [row.password_hash, row.file_hash] for row in rows}}
 
 
 def box_list(store: Store) -> dict[str, Any]:

@@ -115,10 +115,8 @@ class Broker:
         new.replace(file)
 
     def _text(self) -> str:
-        users = [_user(SERVICE, self._hash, ["tillwire.1.>"], ["tillwire.1.>"])]
-        for box, password_hash in sorted(self._boxes().items()):
-            mine = f"tillwire.1.{shard_of(box)}.{box}"
-            users.append(_user(box, password_hash, [f"{mine}.up.>"], [f"{mine}.down", f"{mine}.down.>"]))
+        users = [service_user(SERVICE, self._hash)]
+        users += [box_user(box, password_hash) for box, password_hash in sorted(self._boxes().items())]
         listen = f"{self._config.listen.rpartition(':')[0]}:{self.port}"
         tls = ""
         if self._config.cert_file:
@@ -185,6 +183,17 @@ authorization {{
                 log.error("broker does not start: %s", error)
                 self._stopping.wait(pause)
                 pause = min(pause * 2, 5)
+
+
+def service_user(name: str, password_hash: str) -> str:
+    """A line of NATS's list of users: the service may say and hear everything of ours."""
+    return _user(name, password_hash, ["tillwire.1.>"], ["tillwire.1.>"])
+
+
+def box_user(box: str, password_hash: str) -> str:
+    """A box: its own topics, and nothing else."""
+    mine = f"tillwire.1.{shard_of(box)}.{box}"
+    return _user(box, password_hash, [f"{mine}.up.>"], [f"{mine}.down", f"{mine}.down.>"])
 
 
 def _user(name: str, password_hash: str, publish: list[str], subscribe: list[str]) -> str:
