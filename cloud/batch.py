@@ -20,7 +20,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cloud import boxes as box_table
-from cloud import events, journals, orders
+from cloud import events, journals, reports
 from cloud.checks import check, sender_of
 from cloud.holes import Run
 from cloud.ids import ordered
@@ -170,9 +170,9 @@ class Intake:
                 journals.count(connection, came)
             for merchant, box, report in batch.reports:
                 if isinstance(report, Held):
-                    orders.held(connection, merchant, box, report.orders, self._config.orders)
+                    reports.held(connection, merchant, box, report.orders, self._config.orders)
                 else:
-                    orders.reported(connection, merchant, box, report)
+                    reports.reported(connection, merchant, box, report)
                 out.answers[box].ids.append(report.id)
             for merchant, box, result in batch.results:
                 result_of(connection, merchant, box, result)

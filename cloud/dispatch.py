@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
-from cloud import history, metrics, orders
+from cloud import history, metrics, orders, overdue
 from cloud.events import Bell
 from cloud.leases import HOUSE, Leases, Stale
 from cloud.mqtt import Address, Mqtt, Offline
@@ -89,7 +89,7 @@ class Dispatch:
         with self._store.write() as connection:
             if self._leases is not None:
                 self._leases.check(connection, [HOUSE])
-            changed = orders.expire(connection, self._config.orders)
+            changed = overdue.expire(connection, self._config.orders)
             connection.execute(
                 sa.update(outbox)
                 .where(outbox.c.done_at.is_(None), outbox.c.expires_at < now_ms())
@@ -158,7 +158,7 @@ class Dispatch:
                     .values(**values)
                 )
                 if row.what == "print" and row.tries == 0 and row.order_id:
-                    orders.sent(connection, row.merchant_id, row.order_id)
+                    orders.sent(connection, row.merchant_id, row.order_id, row.part or "")
         for row in due:
             mqtt.publish(topics.down(row.box, row.leaf), row.payload, qos=1)
             metrics.SENT.labels(row.what).inc()

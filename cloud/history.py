@@ -12,7 +12,7 @@ import msgspec
 import sqlalchemy as sa
 
 from cloud import audit
-from cloud.orders import ENDED
+from cloud.steps import ENDED
 from cloud.store.schema import conflicts, jobs, merchants, orders, outbox, papers, receipts, set_aside
 from wire.messages import OrderContent
 

@@ -1,7 +1,7 @@
-"""One order's life in the cloud: DESIGN §7 as a table, and the transactions that move it.
+"""What people and platforms do with an order: submit, accept, reject, cancel, reprint, close.
 
-Every function takes a connection that is in a transaction; nothing here commits. A state changes only through
-`_move`, which writes the history row, the event, and the alarms that follow from it.
+Every function takes a connection that is in a transaction; nothing here commits. The states are in cloud/steps.py, what
+boxes say of an order in cloud/reports.py, what time does to it in cloud/overdue.py.
 """
 
 from __future__ import annotations
@@ -13,44 +13,29 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from cloud import events
+from cloud import boxes as box_table
+from cloud import events, review, routing, rules, telling
 from cloud.ids import ordered
-from cloud.store.schema import alarms, boxes, channels, history, merchants, orders, outbox, slips
-from config.cloud import Orders as Settings
-from wire.messages import (
-    CancelOrder,
-    GoOrder,
-    OrderContent,
-    OrderState,
-    PrintOrder,
-    Proof,
-    Report,
-    encode,
-    new,
-    now_ms,
+from cloud.rules import Pace, Place, Review, Routing, Rule
+from cloud.steps import (
+    BEFORE_BOX,
+    ENDED,
+    NoSuchOrder,
+    S,
+    WrongState,
+    add_history,
+    locked,
+    move,
+    set_slip,
+    slips_of,
 )
+from cloud.store.schema import boxes, channels, merchants, orders, slips
+from config.cloud import Orders as Settings
+from wire.messages import CancelOrder, CloseOrder, OrderContent, new, now_ms
 
-S = OrderState
-RANK = {
-    S.QUEUED: 0,
-    S.SENT: 1,
-    S.RECEIVED: 2,
-    S.PRINTING: 3,
-    S.REPRINTING: 3,
-    S.FAILED: 4,
-    S.UNCONFIRMED: 4,
-    S.CANCELLED: 4,
-    S.EXPIRED: 4,
-    S.PRINTED: 5,
-}
-BEFORE_BOX = (S.SUBMITTED, S.REVIEW, S.ACCEPTED, S.QUEUED)
-ENDED = (S.PRINTED, S.REJECTED, S.CANCELLED, S.EXPIRED, S.CLOSED)
-REPORTABLE = frozenset(RANK) - {S.QUEUED, S.SENT}
-ON_PAPER = (S.PRINTING, S.REPRINTING, S.PRINTED, S.UNCONFIRMED, S.FAILED)
-
-
-class NoSuchOrder(Exception):
-    """Not this merchant's, or nobody's: 404."""
+__all__ = ["ENDED", "NoBox", "NoSuchOrder", "OtherBody", "Submission", "WrongState"]
+UNFINISHED = (S.REVIEW, S.ACCEPTED, S.QUEUED, S.SENT, S.RECEIVED, S.PRINTING, S.REPRINTING)
+DAY_MS = 86_400_000
 
 
 class NoBox(Exception):
@@ -61,17 +46,10 @@ class OtherBody(Exception):
     """The same external id or Idempotency-Key came with another order: 409."""
 
 
-class WrongState(Exception):
-    """The order's state does not allow that: 409."""
-
-    def __init__(self, wanted: str, state: str) -> None:
-        super().__init__(f"the order is {state}: it cannot be {wanted}")
-        self.state = state
-
-
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """An order as it came in, checked. `key` is the Idempotency-Key; `box` and `printer` empty: the shop's."""
+    """An order as it came in, checked. `key` is the Idempotency-Key; `box` and `printer` empty: as the shop's routing
+    says. `shop`: whose rules hold; empty: the merchant's only shop."""
 
     content: OrderContent
     channel: str
@@ -79,12 +57,13 @@ class Submission:
     key: str | None = None
     box: str = ""
     printer: str = ""
+    shop: str = ""
 
     def hash(self) -> bytes:
         """Two submissions with the same hash are the same order. The number is left out: we may have given it."""
         content = msgspec.structs.replace(self.content, number="")
         body = [content, self.content.number, self.channel, self.external_id, self.box, self.printer]
-        return hashlib.sha256(msgspec.msgpack.encode(body)).digest()
+        return hashlib.sha256(msgspec.msgpack.encode([*body, self.shop] if self.shop else body)).digest()
 
 
 def submit(
@@ -101,10 +80,11 @@ def submit(
         .values(order_count=merchants.c.order_count + 1)
         .returning(merchants.c.order_count)
     ).one()
-    content = order.content
-    if not content.number:
-        content = msgspec.structs.replace(content, number=f"{(row.order_count - 1) % 999 + 1:03d}")
-    order_id, at = ordered(), now_ms()
+    how = rules.load(connection, merchant, Review, order.shop)
+    order_id, at, content = ordered(), now_ms(), order.content
+    number = content.number or f"{(row.order_count - 1) % 999 + 1:03d}"
+    placed = content.placed_at or review.local(how, at)
+    content = msgspec.structs.replace(content, number=number, placed_at=placed)
     connection.execute(
         sa.insert(orders).values(
             merchant_id=merchant,
@@ -123,317 +103,230 @@ def submit(
             reason="",
             created_at=at,
             changed_at=at,
+            shop_id=order.shop,
         )
     )
-    _history(connection, merchant, order_id, S.SUBMITTED, who, f"by {order.channel}")
-    if content.kind == "dine_in":
-        _accept(connection, merchant, order_id, "shop", "ordered at a table", settings)
-    elif _auto_accept(connection, merchant, order.channel):
-        _accept(connection, merchant, order_id, "shop", f"{order.channel} is accepted by itself", settings)
+    add_history(connection, merchant, order_id, S.SUBMITTED, who, f"by {order.channel}")
+    decision = _decide(connection, merchant, order, content, how, at)
+    if decision.action == "accept":
+        _accept(connection, merchant, order_id, "shop", decision.why, settings, decision.prep_min, bool(order.box))
+    elif decision.action == "reject":
+        reason = decision.reason or decision.why
+        move(connection, merchant, order_id, S.REJECTED, "shop", reason, reason_code=decision.code)
     else:
-        _move(
-            connection,
-            merchant,
-            order_id,
-            S.REVIEW,
-            "shop",
-            "waits for a person",
-            expires_at=at + settings.review_s * 1000,
-        )
+        wait = review.answer_s(how, order.channel, settings.review_s)
+        move(connection, merchant, order_id, S.REVIEW, "shop", decision.why, expires_at=at + wait * 1000)
     return order_id, True
 
 
-def accept(connection: sa.Connection, merchant: str, order_id: str, who: str, settings: Settings) -> None:
-    """A second accept of an accepted order does no harm. Raises NoSuchOrder, WrongState."""
-    row = _locked(connection, merchant, order_id)
+def accept(
+    connection: sa.Connection,
+    merchant: str,
+    order_id: str,
+    who: str,
+    settings: Settings,
+    prep_min: int | None = None,
+) -> None:
+    """`prep_min`: promised minutes until it is ready; None: what the shop says for all (tables: none).
+
+    A second accept of an accepted order does no harm. Raises NoSuchOrder, WrongState."""
+    row = locked(connection, merchant, order_id)
     if row.state in (S.ACCEPTED, S.QUEUED, S.SENT, S.RECEIVED, S.PRINTING, S.PRINTED):
         return
     if row.state != S.REVIEW:
         raise WrongState("accepted", row.state)
-    _accept(connection, merchant, order_id, who, "accepted", settings)
+    if prep_min is None and row.kind != "dine_in":
+        prep_min = promised(connection, merchant, row)
+    why = "accepted" if prep_min is None else f"accepted, ready in {prep_min} min"
+    _accept(connection, merchant, order_id, who, why, settings, prep_min, False)
 
 
-def reject(connection: sa.Connection, merchant: str, order_id: str, who: str, reason: str) -> None:
-    row = _locked(connection, merchant, order_id)
+def promised(connection: sa.Connection, merchant: str, row: sa.Row[Any]) -> int:
+    """The minutes that the shop promises now, where nobody says otherwise: its own, and more while it is busy."""
+    how, pace = (
+        rules.load(connection, merchant, Review, row.shop_id),
+        rules.load(connection, merchant, Pace, row.shop_id),
+    )
+    facts = review.Facts(row.channel, row.kind, None, 0, now_ms())
+    return how.prep_min + (pace.extra_min if pace.mode == "busy" and review.applies(pace, facts) else 0)
+
+
+def reject(
+    connection: sa.Connection, merchant: str, order_id: str, who: str, reason: str = "", code: str = "other"
+) -> None:
+    """`reason`: what the customer reads; empty: what stands for `code` (cloud/review.py REASONS)."""
+    row = locked(connection, merchant, order_id)
     if row.state == S.REJECTED:
         return
     if row.state not in (S.SUBMITTED, S.REVIEW):
         raise WrongState("rejected", row.state)
-    _move(connection, merchant, order_id, S.REJECTED, who, reason)
+    code = code if code in review.REASONS else "other"
+    move(connection, merchant, order_id, S.REJECTED, who, reason or review.REASONS[code], reason_code=code)
 
 
 def cancel(connection: sa.Connection, merchant: str, order_id: str, who: str, reason: str, settings: Settings) -> None:
     """Before the box has it: cancelled. After: `cancelling`, until the box says whether it was in time; a box that says
     nothing for `max_print_age_s` leaves it `unconfirmed`. A box that never got the order remembers the cancel, and
     answers the order, which is still sent behind it, with `cancelled`."""
-    row = _locked(connection, merchant, order_id)
+    row = locked(connection, merchant, order_id)
     if row.state in (S.CANCELLED, S.CANCELLING):
         return
     if row.state in BEFORE_BOX:
-        _stop_sending(connection, merchant, order_id)
-        _move(connection, merchant, order_id, S.CANCELLED, who, reason)
+        telling.stop_sending(connection, merchant, order_id)
+        move(connection, merchant, order_id, S.CANCELLED, who, reason)
     elif row.state in ENDED:
         raise WrongState("cancelled", row.state)
     else:
         over = now_ms() + settings.max_print_age_s * 1000
-        _move(connection, merchant, order_id, S.CANCELLING, who, reason, expires_at=over)
-        _tell(connection, merchant, row.box, "cancel", new(CancelOrder, order=order_id, reason=reason), order_id)
+        move(connection, merchant, order_id, S.CANCELLING, who, reason, expires_at=over)
+        for box in boxes_of(connection, row):
+            telling.tell(connection, merchant, box, new(CancelOrder, order=order_id, reason=reason))
 
 
 def close(connection: sa.Connection, merchant: str, order_id: str, who: str, reason: str) -> None:
-    """A person looked at the paper of an order that is `unconfirmed` or `failed`, and dealt with it."""
-    row = _locked(connection, merchant, order_id)
+    """A person looked at the paper of an order that is `unconfirmed`, `failed` or `expired`, and dealt with it. Its box
+    is told, so that it falls silent and does not try again."""
+    row = locked(connection, merchant, order_id)
     if row.state == S.CLOSED:
         return
-    if row.state not in (S.UNCONFIRMED, S.FAILED):
+    if row.state not in (S.UNCONFIRMED, S.FAILED) and not (row.state == S.EXPIRED and row.accepted_at):
         raise WrongState("closed", row.state)
-    _move(connection, merchant, order_id, S.CLOSED, who, reason)
+    move(connection, merchant, order_id, S.CLOSED, who, reason)
+    for box in boxes_of(connection, row):
+        telling.tell(connection, merchant, box, new(CloseOrder, order=order_id, reason=reason))
 
 
-def reported(connection: sa.Connection, merchant: str, box: str, report: Report) -> bool:
-    """What a box says of a slip. -> whether it changed anything. Forward only, but a late `printed` always lands."""
-    slip = connection.execute(
-        sa.select(slips)
-        .where(
-            slips.c.merchant_id == merchant,
-            slips.c.order_id == report.order,
-            slips.c.part == report.part,
-            slips.c.copy_number == report.copy_number,
-        )
-        .with_for_update()
-    ).first()
-    if slip is None or slip.box != box or report.state not in REPORTABLE:
-        return False
-    _done_telling(connection, merchant, report)
-    old, state = OrderState(slip.state), report.state
-    if state is S.PRINTED:
-        if report.proof not in (Proof.L1, Proof.L2, Proof.L3):  # bytes taken are no proof of paper
-            state = S.UNCONFIRMED
-        elif old is S.PRINTED:
-            return False
-    if state is not S.PRINTED:
-        newer = report.attempt > slip.attempt and old is not S.PRINTED
-        if not newer and (report.attempt < slip.attempt or RANK[state] <= RANK[old]):
-            return False
-    connection.execute(
-        sa.update(slips)
-        .where(
-            slips.c.merchant_id == merchant,
-            slips.c.order_id == report.order,
-            slips.c.part == report.part,
-            slips.c.copy_number == report.copy_number,
-        )
-        .values(
-            state=state,
-            proof=report.proof,
-            reason=report.reason[:500],
-            attempt=max(report.attempt, slip.attempt),
-            copy=report.copy,
-            printer=report.printer[:64] or slip.printer,
-            changed_at=now_ms(),
-        )
-    )
-    _follow(connection, merchant, report, box)
-    return True
+def reprint(
+    connection: sa.Connection,
+    merchant: str,
+    order_id: str,
+    who: str,
+    reason: str,
+    settings: Settings,
+    part: str = "",
+) -> int:
+    """Print it once more, or one part of it; headed COPY n where paper may exist. -> how many slips.
+
+    Raises NoSuchOrder, WrongState."""
+    row = locked(connection, merchant, order_id)
+    may = (S.PRINTED, S.UNCONFIRMED, S.FAILED, S.CLOSED) + ((S.EXPIRED,) if row.accepted_at else ())
+    if row.state not in may:
+        raise WrongState("printed again", row.state)
+    again = [s for s in slips_of(connection, merchant, order_id) if part in ("", s.part)]
+    if not again:
+        raise WrongState(f"printed again as part {part!r}", row.state)
+    expires = now_ms() + settings.max_print_age_s * 1000
+    for slip in again:
+        perhaps = slip.state in (S.PRINTED, S.UNCONFIRMED, S.PRINTING, S.REPRINTING) or slip.copy or slip.proven
+        telling.stop_sending(connection, merchant, order_id, telling.part_key(slip.part, slip.copy_number))
+        values = {"attempt": slip.attempt + 1, "copy": slip.copy + 1 if perhaps else 0, "tries": 0}
+        set_slip(connection, slip, state=S.REPRINTING, proof="", reason="", moving="", moving_at=None, **values)
+    for slip in slips_of(connection, merchant, order_id):
+        if part in ("", slip.part):
+            telling.print_slip(connection, row, slip, settings.max_print_age_s, expires)
+    where = f", part {part}" if part else ""
+    move(connection, merchant, order_id, S.REPRINTING, who, (reason or "wanted once more") + where, expires_at=expires)
+    return len(again)
 
 
-def held(connection: sa.Connection, merchant: str, box: str, order_ids: list[str], settings: Settings) -> None:
-    """After an outage a box asks whether what it holds may still be printed."""
-    for order_id in order_ids[:200]:
-        row = connection.execute(
-            sa.select(orders.c.state, orders.c.box, orders.c.accepted_at).where(
-                orders.c.merchant_id == merchant, orders.c.id == order_id
-            )
-        ).first()
-        fresh = row is not None and row.box == box and row.accepted_at is not None
-        go = bool(
-            fresh
-            and row is not None
-            and row.state in (S.QUEUED, S.SENT, S.RECEIVED, S.PRINTING, S.FAILED)
-            and now_ms() - row.accepted_at < settings.max_print_age_s * 1000
-        )
-        _tell(connection, merchant, box, "go", new(GoOrder, order=order_id, go=go), order_id)
+def acknowledge(connection: sa.Connection, merchant: str, order_id: str) -> list[str]:
+    """A person has heard: the alerts about this order fall silent at its boxes. -> ids of the commands."""
+    row = locked(connection, merchant, order_id)
+    kinds = ("new_order", "waiting", "failed", "unconfirmed", "held", "cancelled")
+    args = {"alerts": [f"{kind}:{order_id}" for kind in kinds]}
+    return [
+        box_table.command(connection, merchant, box, "acknowledge", args)
+        for box in boxes_of(connection, row)
+    ]  # fmt: skip
 
 
-def expire(connection: sa.Connection, settings: Settings) -> int:
-    """Orders whose time is over, and alarms for those that should be on paper by now. -> how many changed."""
-    at, changed = now_ms(), 0
-    waiting = (S.REVIEW, S.ACCEPTED, S.QUEUED, S.SENT, S.CANCELLING)
-    over = connection.execute(
-        sa.select(orders.c.merchant_id, orders.c.id)
-        .where(orders.c.state.in_(waiting), orders.c.expires_at < at)
-        .limit(500)
-    ).all()
-    for found in over:
-        row = _locked(connection, found.merchant_id, found.id)
-        if row.state not in waiting:
-            continue
-        if row.state == S.CANCELLING:
-            silent = f"it was cancelled, and box {row.box} did not say whether it is on paper"
-            _move(connection, row.merchant_id, row.id, S.UNCONFIRMED, "cloud", silent)
-            changed += 1
-            continue
-        nobody = "nobody accepted it in time" if row.state == S.REVIEW else f"box {row.box} did not take it in time"
-        if row.state == S.SENT:  # it may have arrived all the same
-            _tell(connection, row.merchant_id, row.box, "cancel", new(CancelOrder, order=row.id, reason=nobody), row.id)
-        _stop_sending(connection, row.merchant_id, row.id)
-        _move(connection, row.merchant_id, row.id, S.EXPIRED, "cloud", nobody)
-        changed += 1
-    stands = sa.exists().where(
-        alarms.c.merchant_id == orders.c.merchant_id,
-        alarms.c.kind == "order_waiting",
-        alarms.c.object == orders.c.id,
-        alarms.c.cleared_at.is_(None),
-    )
-    late = connection.execute(
-        sa.select(orders.c.merchant_id, orders.c.id, orders.c.number, orders.c.box, orders.c.state)
-        .where(
-            orders.c.state.in_((S.ACCEPTED, S.QUEUED, S.SENT, S.RECEIVED, S.PRINTING)),
-            orders.c.accepted_at < at - settings.alert_s * 1000,
-            ~stands,
-        )
-        .limit(500)
-    ).all()
-    for order in late:
-        text = (
-            f"Order {order.number} has been '{order.state}' for more than {settings.alert_s} s: look at box {order.box}"
-        )
-        events.raise_alarm(connection, order.merchant_id, "order_waiting", order.id, text)
-    return changed + len(late)
+def boxes_of(connection: sa.Connection, row: sa.Row[Any]) -> list[str]:
+    """The boxes that have, or may have, a slip of this order."""
+    found = {name for s in slips_of(connection, row.merchant_id, row.id) for name in (s.box, s.was_box) if name}
+    return sorted(found or {row.box})
 
 
-def sent(connection: sa.Connection, merchant: str, order_id: str) -> None:
-    row = _locked(connection, merchant, order_id)
+def sent(connection: sa.Connection, merchant: str, order_id: str, part: str) -> None:
+    """A print goes out for the first time; `part` as telling.part_key has it."""
+    row = locked(connection, merchant, order_id)
     if row.state == S.QUEUED:
-        _move(connection, merchant, order_id, S.SENT, "cloud", f"to box {row.box}", expires_at=row.expires_at)
+        move(connection, merchant, order_id, S.SENT, "cloud", f"to box {row.box}", expires_at=row.expires_at)
+    for slip in slips_of(connection, merchant, order_id):
+        if slip.state == S.QUEUED and telling.part_key(slip.part, slip.copy_number) == part:
+            set_slip(connection, slip, state=S.SENT)
 
 
-def _accept(connection: sa.Connection, merchant: str, order_id: str, who: str, why: str, settings: Settings) -> None:
+def _accept(
+    connection: sa.Connection,
+    merchant: str,
+    order_id: str,
+    who: str,
+    why: str,
+    settings: Settings,
+    prep_min: int | None,
+    named_box: bool,
+) -> None:
     at = now_ms()
-    _move(connection, merchant, order_id, S.ACCEPTED, who, why, accepted_at=at)
-    row = _locked(connection, merchant, order_id)
+    ready = None if prep_min is None else at + prep_min * 60_000
+    move(
+        connection, merchant, order_id, S.ACCEPTED, who, why, accepted_at=at, prep_min=prep_min, ready_at=ready
+    )  # fmt: skip
+    row = locked(connection, merchant, order_id)
     content = msgspec.json.decode(row.content, type=OrderContent)
-    connection.execute(
-        sa.insert(slips).values(
-            merchant_id=merchant,
-            order_id=order_id,
-            part="main",
-            copy_number=1,
-            box=row.box,
-            printer=row.printer,
-            attempt=1,
-            state=S.QUEUED,
-            proof="",
-            reason="",
-            copy=0,
-            changed_at=at,
-        )
-    )
-    message = new(PrintOrder, order=order_id, content=content, printer=row.printer, max_age_s=settings.max_print_age_s)
+    if ready is not None and not content.due_at:
+        content.due_at = review.local(rules.load(connection, merchant, Review, row.shop_id), ready)
+    how = rules.load(connection, merchant, Routing, row.shop_id)
+    named = Place(row.box if named_box or row.printer else "", row.printer)
     expires = at + settings.max_print_age_s * 1000
-    _tell(connection, merchant, row.box, "print", message, order_id, expires)
-    _move(connection, merchant, order_id, S.QUEUED, "cloud", f"for box {row.box}", expires_at=expires)
+    first = ""
+    for part in routing.split(content, how, named):
+        box, printer = _place(connection, merchant, part.place, row)
+        others = [_place(connection, merchant, p, row) for p in part.instead]
+        for number in range(1, part.copies + 1):
+            connection.execute(
+                sa.insert(slips).values(
+                    merchant_id=merchant, order_id=order_id, part=part.part, copy_number=number, copies=part.copies,
+                    box=box, printer=printer, attempt=1, state=S.QUEUED, proof="", reason="", copy=0, changed_at=at,
+                    content=events.to_json(part.content), label=part.label,
+                    places=events.to_json([p for p in others if p != (box, printer)]),
+                )
+            )  # fmt: skip
+        first = first or box
+    for slip in slips_of(connection, merchant, order_id):
+        telling.print_slip(connection, row, slip, settings.max_print_age_s, expires)
+    for_box = f"for box {first}" if first else "nothing to print"
+    move(connection, merchant, order_id, S.QUEUED, "cloud", for_box, expires_at=expires, box=first or row.box)
 
 
-def _follow(connection: sa.Connection, merchant: str, report: Report, box: str) -> None:
-    """The order's state follows from those of its slips."""
-    row = _locked(connection, merchant, report.order)
-    all_slips = connection.execute(
-        sa.select(slips.c.state, slips.c.proof).where(slips.c.merchant_id == merchant, slips.c.order_id == report.order)
-    ).all()
-    state = together([OrderState(s.state) for s in all_slips])
-    proof = min((s.proof for s in all_slips), default="") if state is S.PRINTED else report.proof
-    why = report.reason[:500] or f"says box {box}"
-    old = OrderState(row.state)
-    if old is S.CANCELLING and state in (S.RECEIVED, S.PRINTING, S.CANCELLING):
-        return
-    if old in ENDED and state not in ON_PAPER:
-        return
-    if old is S.CLOSED and state is not S.PRINTED:
-        return
-    expires = row.expires_at if state in (S.RECEIVED, S.PRINTING) else None
-    _move(
-        connection, merchant, report.order, state, f"box {box}", why, proof=proof, part=report.part, expires_at=expires
+def _place(connection: sa.Connection, merchant: str, place: Place, row: sa.Row[Any]) -> tuple[str, str]:
+    """-> (box, printer). A box that is gone falls back to the order's: it prints somewhere, and says where."""
+    if not place.box or place.box == row.box:
+        return row.box, place.printer
+    there = sa.select(boxes.c.id).where(
+        boxes.c.merchant_id == merchant, boxes.c.id == place.box, boxes.c.revoked_at.is_(None)
     )
+    return (place.box, place.printer) if connection.execute(there).first() else (row.box, "")
 
 
-def together(states: list[OrderState]) -> OrderState:
-    """The state of an order whose slips are in these states: bad news first, then whoever is furthest behind."""
-    for bad in (S.UNCONFIRMED, S.FAILED, S.EXPIRED):
-        if bad in states:
-            return bad
-    if S.CANCELLED in states:
-        return S.CANCELLED if all(s is S.CANCELLED for s in states) else S.CANCELLING
-    return min(states, key=lambda s: RANK[s])
+def _decide(
+    connection: sa.Connection, merchant: str, order: Submission, content: OrderContent, how: Review, at: int
+) -> review.Decision:
+    if content.kind != "dine_in" and _auto_accept(connection, merchant, order.channel):
+        how = msgspec.structs.replace(how, rules=[*how.rules, Rule("accept")])
+    needs_load = any(r.load_from is not None or r.load_to is not None for r in how.rules)
+    load = load_of(connection, merchant, order.shop, how, at) - 1 if needs_load else 0  # it is counted itself
+    facts = review.Facts(order.channel, content.kind, content.total, max(0, load), at)
+    return review.decide(how, rules.load(connection, merchant, Pace, order.shop), facts)
 
 
-def _move(
-    connection: sa.Connection,
-    merchant: str,
-    order_id: str,
-    state: OrderState,
-    who: str,
-    why: str,
-    *,
-    proof: str = "",
-    part: str = "",
-    expires_at: int | None = None,
-    **more: Any,
-) -> None:
-    at = now_ms()
-    row = connection.execute(
-        sa.update(orders)
-        .where(orders.c.merchant_id == merchant, orders.c.id == order_id)
-        .values(state=state, proof=proof, reason=why, changed_at=at, expires_at=expires_at, **more)
-        .returning(orders.c.number, orders.c.channel, orders.c.external_id, orders.c.accepted_at)
-    ).one()
-    _history(connection, merchant, order_id, state, who, why, proof, part)
-    data = {"state": state, "proof": proof, "reason": why, "number": row.number, "channel": row.channel}
-    events.add(connection, merchant, "order.changed", order_id, data | {"external_id": row.external_id})
-    if state in (S.FAILED, S.UNCONFIRMED) or (state is S.EXPIRED and row.accepted_at is not None):
-        text = f"Order {row.number} is {state}: {why}"
-        events.raise_alarm(connection, merchant, f"order_{state}", order_id, text)
-    if state in ENDED or state in (S.FAILED, S.UNCONFIRMED):
-        events.clear_alarm(connection, merchant, "order_waiting", order_id)
-    if state in (S.PRINTED, S.CLOSED, S.CANCELLED):
-        for kind in ("order_failed", "order_unconfirmed", "order_expired"):
-            events.clear_alarm(connection, merchant, kind, order_id)
-
-
-def _history(
-    connection: sa.Connection,
-    merchant: str,
-    order_id: str,
-    state: OrderState,
-    who: str,
-    why: str,
-    proof: str = "",
-    part: str = "",
-) -> None:
-    mine = (history.c.merchant_id == merchant, history.c.order_id == order_id)
-    last = connection.execute(sa.select(sa.func.max(history.c.n)).where(*mine)).scalar() or 0
-    connection.execute(
-        sa.insert(history).values(
-            merchant_id=merchant,
-            order_id=order_id,
-            n=last + 1,
-            at=now_ms(),
-            state=state,
-            who=who,
-            why=why,
-            proof=proof,
-            part=part,
-        )
-    )
-
-
-def _locked(connection: sa.Connection, merchant: str, order_id: str) -> sa.Row[Any]:
-    row = connection.execute(
-        sa.select(orders).where(orders.c.merchant_id == merchant, orders.c.id == order_id).with_for_update()
-    ).first()
-    if row is None:
-        raise NoSuchOrder(order_id)
-    return row
+def load_of(connection: sa.Connection, merchant: str, shop: str, how: Review, at: int) -> int:
+    """Orders that keep the kitchen busy: not ended, or on paper and not yet due."""
+    due = sa.func.coalesce(orders.c.ready_at, orders.c.accepted_at + how.prep_min * 60_000)
+    busy = sa.or_(
+        orders.c.state.in_((S.SUBMITTED, *UNFINISHED)), sa.and_(orders.c.state == S.PRINTED, due > at)
+    )  # fmt: skip
+    mine = (orders.c.merchant_id == merchant, orders.c.shop_id == shop, orders.c.changed_at > at - DAY_MS)
+    return connection.execute(sa.select(sa.func.count()).select_from(orders).where(*mine, busy)).scalar_one()
 
 
 def _known(connection: sa.Connection, merchant: str, order: Submission) -> str | None:
@@ -467,50 +360,4 @@ def _auto_accept(connection: sa.Connection, merchant: str, channel: str) -> bool
         connection.execute(
             sa.select(channels.c.auto_accept).where(channels.c.merchant_id == merchant, channels.c.channel == channel)
         ).scalar()
-    )
-
-
-def _tell(
-    connection: sa.Connection,
-    merchant: str,
-    box: str,
-    what: str,
-    message: PrintOrder | CancelOrder | GoOrder,
-    order_id: str,
-    expires_at: int | None = None,
-) -> None:
-    at = now_ms()
-    connection.execute(
-        sa.insert(outbox).values(
-            merchant_id=merchant,
-            id=message.id,
-            box=box,
-            leaf="orders",
-            what=what,
-            order_id=order_id,
-            part=message.part if isinstance(message, PrintOrder) else None,
-            payload=encode(message),
-            created_at=at,
-            next_at=at,
-            expires_at=expires_at or at + 3_600_000,
-        )
-    )
-
-
-def _stop_sending(connection: sa.Connection, merchant: str, order_id: str) -> None:
-    _finish(connection, merchant, order_id, outbox.c.what == "print")
-
-
-def _done_telling(connection: sa.Connection, merchant: str, report: Report) -> None:
-    """A box that reports on a slip has got it; one that says how it ended has got the cancel too."""
-    _finish(connection, merchant, report.order, outbox.c.what == "print", outbox.c.part == report.part)
-    if report.state in (S.CANCELLED, S.PRINTED, S.UNCONFIRMED, S.EXPIRED):
-        _finish(connection, merchant, report.order, outbox.c.what == "cancel")
-
-
-def _finish(connection: sa.Connection, merchant: str, order_id: str, *which: sa.ColumnElement[bool]) -> None:
-    connection.execute(
-        sa.update(outbox)
-        .where(outbox.c.merchant_id == merchant, outbox.c.order_id == order_id, outbox.c.done_at.is_(None), *which)
-        .values(done_at=now_ms())
     )

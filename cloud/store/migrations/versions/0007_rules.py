@@ -10,23 +10,27 @@ down_revision = "0006"
 branch_labels = None
 depends_on = None
 
-ORDERS = (
-    sa.Column("shop_id", sa.Text(), server_default="", nullable=False),
-    sa.Column("reason_code", sa.Text(), server_default="", nullable=False),
-    sa.Column("prep_min", sa.Integer(), nullable=True),
-    sa.Column("ready_at", sa.BigInteger(), nullable=True),
-)
-SLIPS = (
-    sa.Column("copies", sa.Integer(), server_default="1", nullable=False),
-    sa.Column("tries", sa.Integer(), server_default="0", nullable=False),
-    sa.Column("proven", sa.Integer(), server_default="0", nullable=False),
-    sa.Column("content", sa.Text(), server_default="", nullable=False),
-    sa.Column("label", sa.Text(), server_default="", nullable=False),
-    sa.Column("places", sa.Text(), server_default="[]", nullable=False),
-    sa.Column("moving", sa.Text(), server_default="", nullable=False),
-    sa.Column("moving_at", sa.BigInteger(), nullable=True),
-    sa.Column("was_box", sa.Text(), server_default="", nullable=False),
-)
+
+def columns() -> dict[str, list[sa.Column]]:
+    return {
+        "orders": [
+            sa.Column("shop_id", sa.Text(), server_default="", nullable=False),
+            sa.Column("reason_code", sa.Text(), server_default="", nullable=False),
+            sa.Column("prep_min", sa.Integer(), nullable=True),
+            sa.Column("ready_at", sa.BigInteger(), nullable=True),
+        ],
+        "slips": [
+            sa.Column("copies", sa.Integer(), server_default="1", nullable=False),
+            sa.Column("tries", sa.Integer(), server_default="0", nullable=False),
+            sa.Column("proven", sa.Integer(), server_default="0", nullable=False),
+            sa.Column("content", sa.Text(), server_default="", nullable=False),
+            sa.Column("label", sa.Text(), server_default="", nullable=False),
+            sa.Column("places", sa.Text(), server_default="[]", nullable=False),
+            sa.Column("moving", sa.Text(), server_default="", nullable=False),
+            sa.Column("moving_at", sa.BigInteger(), nullable=True),
+            sa.Column("was_box", sa.Text(), server_default="", nullable=False),
+        ],
+    }
 
 
 def upgrade() -> None:
@@ -40,15 +44,15 @@ def upgrade() -> None:
         sa.Column("changed_by", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("merchant_id", "shop_id", "kind", name=op.f("pk_rules")),
     )
-    for table, columns in (("orders", ORDERS), ("slips", SLIPS)):
+    for table, new in columns().items():
         with op.batch_alter_table(table) as batch:
-            for column in columns:
-                batch.add_column(column.copy())
+            for column in new:
+                batch.add_column(column)
 
 
 def downgrade() -> None:
-    for table, columns in (("slips", SLIPS), ("orders", ORDERS)):
+    for table, new in columns().items():
         with op.batch_alter_table(table) as batch:
-            for column in reversed(columns):
+            for column in reversed(new):
                 batch.drop_column(column.name)
     op.drop_table("rules")
