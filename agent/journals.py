@@ -8,6 +8,7 @@ SQL of two tables of agent.db; each function takes the connection, and is called
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 
 Run = tuple[str, int, int]  # epoch, first, last
 
@@ -42,13 +43,18 @@ def taken(connection: sqlite3.Connection, epoch: str, first: int, last: int) -> 
     connection.execute("INSERT INTO taken (epoch, first, last) VALUES (?, ?, ?)", (epoch, first, last))
 
 
-def lost(connection: sqlite3.Connection, there: set[str]) -> list[Run]:
-    """What was told of journals that the relay has no more, and was never taken."""
+def lost(connection: sqlite3.Connection, there: Mapping[str, int | None]) -> list[Run]:
+    """What was told of journals that the relay has no more, and was never taken.
+
+    `there`: the epochs that the relay has, and of those that are over the last seq that it knows of. Where a damaged
+    file was salvaged, what was told beyond that is lost too.
+    """
     out: list[Run] = []
     for epoch, last in connection.execute("SELECT epoch, last FROM journals ORDER BY epoch").fetchall():
-        if epoch in there:
+        known = there.get(epoch, 0)
+        if known is None:
             continue
-        at = 1
+        at = known + 1
         for begin, end in connection.execute(
             "SELECT first, last FROM taken WHERE epoch = ? ORDER BY first", (epoch,)
         ).fetchall():

@@ -14,7 +14,7 @@ import asyncio
 import hashlib
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -56,7 +56,8 @@ class Reading:
         self._listing = False
         self._wake = asyncio.Event()
         self._taking: set[Key] = set()
-        self._there: set[str] = set()  # epochs that the relay's journal has
+        self._there: dict[str, int | None] = {}  # epochs that the relay's journal has; the last seq of those over
+        self._salvaging = False  # rows of a damaged journal are still coming
         self._epoch = ""  # the present one
         self._seen: dict[str, int] = {}  # the highest seq that was told of
         self._telling = False
@@ -68,6 +69,7 @@ class Reading:
         self._missed: set[Key] = set()  # told by the relay, and not to be had from it
         door.on_open.append(self._relay_is_back)
         door.listen("captured", self._captured)
+        door.listen("salvaged", self._salvaged)
 
     def want(self, keys: list[Key]) -> None:
         """Take these jobs again (the cloud asks for them, or the relay refused for now). Live ones go before."""
@@ -94,13 +96,24 @@ class Reading:
         task.add_done_callback(lambda t: t.cancelled() or t.exception())  # a bad disk is told of elsewhere
 
     def _relay_is_back(self, hello: dict[str, Any]) -> None:
-        self._there = {str(epoch) for epoch in hello.get("epochs") or ()}
+        self._salvaging = bool(hello.get("salvaging"))
+        ends = hello.get("ends") or {}
+        self._there = {str(epoch): ends.get(epoch) for epoch in hello.get("epochs") or ()}
         self._epoch = str(hello.get("epoch") or "")
         if self._epoch:
-            self._there.add(self._epoch)
+            self._there[self._epoch] = None
             self._seen = {self._epoch: int(hello.get("last_seq") or 0)}
             self._tell_soon()
         self.relist()
+
+    def _salvaged(self, _event: dict[str, Any]) -> None:
+        """What could be read of a damaged journal stands in the new one now."""
+
+        async def ask() -> None:
+            self._relay_is_back(await self.door.ask("hello"))
+
+        task = asyncio.create_task(ask(), name="reading-salvaged")
+        task.add_done_callback(lambda t: t.cancelled() or t.exception())  # a relay that is gone comes back with a hello
 
     def relist(self) -> None:
         """List everything anew: keys have changed, a job has become a tombstone, or nobody knows."""
@@ -202,7 +215,8 @@ class Reading:
             await self._compare(newest, listed, were)
             if epoch:
                 await self.store.run(lambda c: journals.listed(c, epoch, last))
-                await self._bury_lost(there)
+                if not self._salvaging:
+                    await self._bury_lost(there)
         except (RelayGone, Refused) as error:
             log.info("backlog listing ended early after %d jobs: %s", len(listed), error)
             return
@@ -231,7 +245,7 @@ class Reading:
                 log.warning("jobs=%d the relay has no bytes of them any more: their readings are sent alone", len(lost))
                 await self.store.run(lambda c, ids=lost: outbox.withhold(c, ids))  # type: ignore[misc]
 
-    async def _bury_lost(self, there: set[str]) -> None:
+    async def _bury_lost(self, there: Mapping[str, int | None]) -> None:
         """Jobs of a journal that the relay lost, and that had not come here yet: nobody has them any more."""
         for epoch, first, last in await self.store.run(lambda c: journals.lost(c, there)):
             log.error("journal epoch=%s is lost at the relay, and with it jobs %d-%d", epoch, first, last)

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from relay import rescue
 from relay.loop import Loop
 from relay.store import Full, Key, Recording, Store
 
@@ -63,6 +64,7 @@ class Journal:
     def __init__(self, folder: Path, loop: Loop, *, keep_days: float, quota: int) -> None:
         self.folder, self.path, self.loop = folder, folder / "capture.db", loop
         self.keep_ms, self.quota = keep_days * 86_400_000, quota
+        self.on_salvaged: Callable[[], None] = lambda: None  # in the loop: rows of a damaged file have come home
         self.healthy = True  # the last commit went well: a cut is worth waiting
         self.stuck = 0  # bytes of ended jobs that were handed over and are not committed
         self.counters = {"commits": 0, "jobs_lost": 0, "journal_errors": 0, "journal_set_aside": 0}
@@ -171,6 +173,18 @@ class Journal:
                 return store.finish(recording, boundary, delivered, settling)
 
         self._queue.put(_Op(work, ended, lambda error: ended(None), recording, True))
+
+    def salvaged(self) -> None:
+        """From any thread: what a damaged file held is here now."""
+        self.loop.soon(lambda: self.on_salvaged())
+
+    def settle(self, recording: Recording, delivered: str, done: Callable[[Key | None], None]) -> None:
+        """Nothing more will be added to this job, and so much of it was delivered. done(its key); None: it was lost.
+
+        Handed to the kernel at once, on disk with the next job that ends: until then a power cut makes it a part.
+        """
+        op = _Op(lambda store: store.settle(recording, delivered), done, None, recording, soft=not recording.inbox)
+        self._queue.put(op)
 
     def bury(self, recording: Recording, reason: str) -> None:
         """Capture itself failed: this job is lost, and its seq says so."""
@@ -307,6 +321,7 @@ class Journal:
             disk = os.statvfs(self.folder)
             self._checkpoint_after = min(CHECKPOINT_AFTER, disk.f_blocks * disk.f_frsize // 16)
             self._make_reserve()
+            rescue.begin(self, self._store)
         return self._store
 
     def _fault(self, error: Exception) -> None:
@@ -317,7 +332,7 @@ class Journal:
             log.error("journal=failing error=%s hint=is the disk full, read-only or dying? printing goes on", error)
         self.healthy = False
         if self._store is not None and isinstance(error, sqlite3.Error) and not _is_full(error):
-            unsettled, life = self._store.unsettled, self._store.life
+            unsettled, life, salvaging = self._store.unsettled, self._store.life, self._store.salvaging
             try:
                 self._store.close()
             except sqlite3.Error:
@@ -328,12 +343,13 @@ class Journal:
             else:
                 try:
                     self._store = Store(self.path, life, self.quota)
-                    self._store.unsettled = unsettled
+                    self._store.unsettled, self._store.salvaging = unsettled, salvaging
                 except sqlite3.Error as again:
                     log.error("journal=closed error=%s", again)
 
     def _set_aside(self, error: Exception) -> None:
-        """The file is no database any more: keep it for a rescue, begin a new one. Never refuse to run."""
+        """The file is no sound database any more: put it aside, begin a new one. Never refuse to run; what can be read
+        of it comes home while the till prints on (relay/rescue.py)."""
         self._lives += 1
         self.counters["journal_set_aside"] += 1
         mark = f".bad-{time.strftime('%Y%m%dT%H%M%S')}-{self._lives}"

@@ -22,6 +22,7 @@ PIECE, PIECE_MOST = 64 * 1024, 256 * 1024  # a piece that is shorter than the fi
 PER_CAPTURE = 128  # most pieces of one job
 SEQ_BITS = 40
 SPARE_TOMBS = 16
+FIRST_EPOCH = 1024  # of a new file; below it is room for those of files that were damaged
 Key = list[Any]  # [epoch, seq]
 
 
@@ -74,6 +75,7 @@ class Store:
 
     def __init__(self, path: Path, life: int, quota: int) -> None:
         self.path, self.life, self.quota = path, life, quota
+        self.salvaging = False  # rows of a damaged file are still coming (relay/rescue.py)
         self.wiped = False  # bytes were deleted, and are to vanish from the WAL too
         self.unsettled: dict[int, Recording] = {}  # cut, but more may still be added to them: not to be listed yet
         self.fresh_tombs: set[int] = set()  # written in this life and not listed yet: may still grow
@@ -100,7 +102,7 @@ class Store:
         script = Path(__file__).with_name("journal.sql").read_text(encoding="utf-8")
         for statement in _statements(script):
             db.execute(statement)
-        db.execute("INSERT INTO epochs (n, epoch) VALUES (1, ?)", (str(uuid.uuid4()),))
+        db.execute("INSERT INTO epochs (n, epoch) VALUES (?, ?)", (FIRST_EPOCH, str(uuid.uuid4())))
         db.executemany("INSERT INTO tombs (id) VALUES (?)", [(n + 1,) for n in range(SPARE_TOMBS)])
         db.execute(f"PRAGMA user_version = {SCHEMA}")
         db.execute("COMMIT")
@@ -175,9 +177,25 @@ class Store:
             "last_seq": self.seq,
             "first_kept": self.key(first) if first else None,
             "epochs": [self.epochs[n] for n in sorted(self.epochs)],
+            "ends": self._ends(),
+            "salvaging": self.salvaging,
             "backlog": due,
             "kept_bytes": self.kept,
         }
+
+    def _ends(self) -> dict[str, int]:
+        """The highest seq known of each epoch that is over."""
+        ends = {}
+        for n, epoch in self.epochs.items():
+            if n != self.n:
+                low, high = n << SEQ_BITS, (n + 1) << SEQ_BITS
+                found = self.db.execute(
+                    "SELECT max(coalesce((SELECT max(id) - ?1 FROM jobs WHERE id > ?1 AND id < ?2), 0),"
+                    " coalesce((SELECT max(last) FROM tombs WHERE epoch = ?3), 0))",
+                    (low, high, n),
+                ).fetchone()[0]
+                ends[epoch] = int(found)
+        return ends
 
     # ------------------------------------------------------------------ capturing
 
