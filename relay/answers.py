@@ -36,10 +36,18 @@ WATCHED = 256  # a longer piece of answer is data, not status
 class Ask:
     """A question on its way. `who`: a POS link, or a function of ours that takes the answer."""
 
-    __slots__ = ("form", "n", "when", "who")
+    __slots__ = ("fits", "form", "n", "when", "who")
 
-    def __init__(self, who: PosLink | Callable[[bytes], None], form: Form, n: int, when: float) -> None:
+    def __init__(
+        self,
+        who: PosLink | Callable[[bytes], None],
+        form: Form,
+        n: int,
+        when: float,
+        fits: Callable[[bytes], bool] | None = None,
+    ) -> None:
         self.who, self.form, self.n, self.when = who, form, n, when
+        self.fits = fits  # None: whatever has the form
 
 
 class Router:
@@ -52,6 +60,7 @@ class Router:
         self.status: Status = UNKNOWN
         self.status_at = 0.0  # when it was last heard of
         self.asb: set[PosLink] = set()
+        self.wary_until = 0.0  # an answer of ours may come though nobody waits for it any more
         self.ours = 0  # questions of ours that are not answered yet
         self.unasked: Callable[[bytes], bool] | None = None  # may take a block that nobody waits for
         self._to_pos, self._changed = to_pos, changed
@@ -92,11 +101,25 @@ class Router:
                 else:
                     self.asb.discard(link)
 
-    def we_ask(self, take: Callable[[bytes], None], form: Form, n: int, now: float) -> Ask:
-        ask = Ask(take, form, n, now)
+    def we_ask(
+        self,
+        take: Callable[[bytes], None],
+        form: Form,
+        n: int,
+        now: float,
+        fits: Callable[[bytes], bool] | None = None,
+    ) -> Ask:
+        ask = Ask(take, form, n, now, fits)
         self._add(self._realtime if form in (Form.REALTIME, Form.ASB) else self._queue, ask)
         self.ours += 1
         return ask
+
+    def give_up(self, ask: Ask) -> None:
+        """Nobody waits for this answer any more."""
+        for asked in (self._realtime, self._queue):
+            if ask in asked:
+                asked.remove(ask)
+                self._drop(ask)
 
     def _add(self, asked: deque[Ask], ask: Ask) -> None:
         if len(asked) >= MOST_ASKED:
@@ -124,7 +147,7 @@ class Router:
 
     def heard(self, data: bytes, only: PosLink | None, now: float) -> None:
         """Bytes from the printer. `only`: the one POS link there is."""
-        if only is not None and not self.ours:
+        if only is not None and not self.ours and now >= self.wary_until:
             self._to_pos(only, data)
             if (
                 len(data) == 1
@@ -176,7 +199,7 @@ class Router:
         while asked and now - asked[0].when > patience:
             self._drop(asked.popleft())
         for at, ask in enumerate(asked):
-            if ask.form is form:
+            if ask.form is form and (ask.fits is None or ask.fits(answer)):
                 if self.star and form is Form.REALTIME and (ask.n == 4) != bool(answer[0] & 0x10):
                     continue  # of ENQ and EOT, this is the other one's
                 for _ in range(at if form is Form.REALTIME else 0):

@@ -158,7 +158,7 @@ class Relay:
         for port in self.ports:
             port.open()
         self.journal.start()
-        self.journal.do(lambda store: store.fates.queued(), self._queue_slips)
+        self.journal.do(lambda store: (store.fates.cut_short(), store.fates.queued()), self._queue_slips)
         try:
             self.control = Server(self.loop, self.box.box.control, Desk(self))
         except OSError as error:
@@ -207,7 +207,10 @@ class Relay:
         for printer in self.printers.values():
             printer.close()
 
-    def _queue_slips(self, queued: list[dict[str, Any]]) -> None:
+    def _queue_slips(self, found: tuple[list[dict[str, Any]], list[dict[str, Any]]]) -> None:
+        cut_short, queued = found
+        for slip in cut_short:
+            self.slips.get(slip["printer"], next(iter(self.slips.values()))).resume(slip)
         for slip in queued:
             if slip["printer"] in self.slips:
                 self.slips[slip["printer"]].add(slip)

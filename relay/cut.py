@@ -14,7 +14,7 @@ from receipt.jobs import Edge, Jobs, What
 from receipt.tokens import Command, Dialect, Effect, Mark, Scanner
 from relay.journal import Journal
 from relay.loop import Loop, Timer
-from relay.store import Key, Recording, Store
+from relay.store import Key, Recording
 
 SAVE_S, SAVE_BYTES = 0.25, 64 * 1024
 BURST_S, BURST_BYTES = 0.02, 128 * 1024  # 64 KiB come again this soon: handed to the kernel in such pieces
@@ -102,11 +102,13 @@ class Capture:
         gate_opened: Callable[[], None],
         captured: Callable[[Key], None],
         delivered: Callable[[], str],
+        passed: Callable[[], bool],
         over: Callable[[], None],
     ) -> None:
         self.loop, self.journal, self.settings, self.counters = loop, journal, settings, counters
         self.pos, self.printer = pos, printer
-        self._gate_opened, self._captured, self._delivered, self._over = gate_opened, captured, delivered, over
+        self._gate_opened, self._captured = gate_opened, captured
+        self._delivered, self._passed, self._over = delivered, passed, over
         self.scanner, self.jobs = Scanner(dialect), Jobs()
         self.broken = False
         self.notes: list[Note] = []  # of the bytes scanned last
@@ -316,7 +318,9 @@ class Capture:
             if boundary != "cut" and key is not None:
                 self._captured(key)
 
-        delivered = "all" if boundary in ("cut", "size") else self._delivered()
+        # until its cut has passed, and that is on record too, a job was delivered in part: should the relay die now, a
+        # till's second try can be told from a second sale
+        delivered = "part" if boundary == "cut" else "all" if boundary == "size" else self._delivered()
         self.journal.finish(recording, boundary, delivered, done, settling=boundary == "cut")
 
     def _open(self, gate: Gate, *, unsafe: bool) -> None:
@@ -338,9 +342,9 @@ class Capture:
     def _tail_over(self) -> None:
         """Nothing more came behind the cut that belongs to it."""
         self._tail_timer = None
-        if self.jobs.tail and self._unfinished is None and self._delivered() != "all":
+        if self.jobs.tail and self._unfinished is None and not self._passed():
             self._undelivered += 1
-            if self._undelivered <= DELIVER_TRIES:  # the printer is gone: perhaps it is back in a moment
+            if self._undelivered <= DELIVER_TRIES:  # the printer is slow, or gone: perhaps it is back in a moment
                 self._restart_tail(DELIVER_S)
                 return
         if self.jobs.tail:
@@ -358,7 +362,7 @@ class Capture:
         self._cut_is_whole()
         delivered = self._delivered()
         for recording in self._settling:
-            self.journal.do(_settle(recording, delivered), self._settled, recording=recording)
+            self.journal.settle(recording, delivered, self._settled)
         self._settling = []
         self._recording = None
         self._cancel_timers()
@@ -432,10 +436,6 @@ class Capture:
         lost = self._unfinished[0] if self._unfinished else self._recording if self.jobs.open else None
         self.journal.bury(lost or Recording(self.pos, self.printer), "capture_fault")
         for recording in self._settling:
-            self.journal.do(_settle(recording, "all"), self._settled, recording=recording)
+            self.journal.settle(recording, "all", self._settled)
         self._recording, self._unfinished, self._settling, self._edges, self._gate_queue = None, None, [], [], []
         self.jobs.over()
-
-
-def _settle(recording: Recording, delivered: str) -> Callable[[Store], Key | None]:
-    return lambda store: store.settle(recording, delivered)

@@ -110,19 +110,18 @@ class Fates:
     def late_proof(self, pid: int, printer: str) -> Fate | None:
         """The printer answers the process id of a slip whose proof nobody waits for any more."""
         row = self.db.execute(
-            "SELECT slip, attempt, status FROM slips WHERE pid = ? AND printer = ? AND state = 'done' AND proof != 'L2'"
-            " ORDER BY fate DESC LIMIT 1",
+            "SELECT slip, attempt, status FROM slips WHERE pid = ? AND printer = ? AND state IN ('started', 'done')"
+            " AND proof != 'L2' ORDER BY fate DESC LIMIT 1",
             (pid, printer),
         ).fetchone()
         return None if row is None else self.change(row[0], row[1], "done", "L2", json.loads(row[2]), "late")
 
-    def end_what_crashed(self) -> None:
-        """`started` and no end: its bytes may be on paper, and no proof of it will come."""
-        for slip, attempt in self.db.execute("SELECT slip, attempt FROM slips WHERE state = 'started'").fetchall():
-            self.change(slip, attempt, "done", "", {}, "the relay stopped while it was printed")
-        self._forget_old()
+    def cut_short(self) -> list[dict[str, Any]]:
+        """`started` and no end, when the relay starts: their bytes may be on paper, and proof may still come."""
+        rows = self.db.execute("SELECT slip, attempt FROM slips WHERE state = 'started' ORDER BY fate").fetchall()
+        return [self._queued(slip, attempt) for slip, attempt in rows]
 
-    def _forget_old(self) -> None:
+    def forget_old(self) -> None:
         self.store.set_meta("fate", self.last)
         self.db.execute("DELETE FROM slips WHERE state != 'queued' AND wall_ms < ?", (wall_ms() - KEEP_MS,))
 

@@ -41,9 +41,9 @@ class AlreadyRunning(Exception):
 
 class _Op:
     """`final`: the recording ends with it; when it fails, a tombstone takes its place. `soft`: it need not be on disk
-    at once, because what is will follow within milliseconds."""
+    at once, because what is will follow. `pours`: that will be within milliseconds."""
 
-    __slots__ = ("done", "failed", "final", "recording", "soft", "work")
+    __slots__ = ("done", "failed", "final", "pours", "recording", "soft", "work")
 
     def __init__(
         self,
@@ -53,9 +53,10 @@ class _Op:
         recording: Recording | None = None,
         final: bool = False,
         soft: bool = False,
+        pours: bool = False,
     ) -> None:
         self.work, self.done, self.failed, self.recording, self.final = work, done, failed, recording, final
-        self.soft = soft
+        self.soft, self.pours = soft, pours
 
 
 class Journal:
@@ -144,7 +145,7 @@ class Journal:
             self._room_for(recording)
             store.save(recording, whole_pieces=soft)
 
-        self._queue.put(_Op(work, done, lambda error: done(None), recording, soft=soft))
+        self._queue.put(_Op(work, done, lambda error: done(None), recording, soft=soft, pours=soft))
 
     def finish(
         self,
@@ -205,7 +206,7 @@ class Journal:
                 pass
             stopping = None in ops
             writes = [op for op in ops if op is not None and op is not _NUDGE]
-            self._pouring = bool(writes) and writes[-1].soft
+            self._pouring = bool(writes) and writes[-1].pours
             if writes or self._owed or (self._store is None and not stopping):
                 self._commit(writes)
             while self._reads and self._queue.empty():

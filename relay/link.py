@@ -72,6 +72,7 @@ class PosLink:
             gate_opened=self._pump,
             captured=captured,
             delivered=self._delivered,
+            passed=self._all_passed,
             over=self._job_over,
         )
         self._scan = fenced(self.capture.scan, self._broken)
@@ -432,6 +433,10 @@ class PosLink:
         jobs = self.capture.jobs
         passed = self.capture.scanner.position - self.pending_size - self.printer.out_size
         return "part" if passed > jobs.start else "none"
+
+    def _all_passed(self) -> bool:
+        """Nothing of what came is still to be written."""
+        return not (self.pending_size or self.printer.out_size)
 
     def _job_over(self) -> None:
         if self.printer.turns.holder is self:

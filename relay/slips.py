@@ -28,6 +28,7 @@ QUIET_S = 1.0  # after a POS byte
 PROOF_S = 10.0  # how long an answer may take once the bytes are taken
 CHECK_S = 0.4  # how long the printer may take to say how it is
 AGAIN_S = 2.0  # when it is not well
+WARY_S = 600.0  # and how long a late one is kept from the POS, and looked at
 LINGER_S = 2.0  # how long the turn is kept for answers when no POS wants it
 TORN_MOST = 1024 * 1024  # a POS broke off inside a picture: so many NULs may end it, so that the slip is no part of it
 RESET = b"\x1b@"
@@ -57,6 +58,7 @@ class Slips:
         printer.on_free = self.check
         printer.on_gone = self._printer_gone
         printer.router.unasked = self._unasked
+        self._cut_short: list[CutShort] = []
 
     at_boundary = True
 
@@ -65,6 +67,10 @@ class Slips:
     def add(self, slip: dict[str, Any]) -> None:
         self.queue.append(slip)
         self.check()
+
+    def resume(self, slip: dict[str, Any]) -> None:
+        """The relay died while this one was printed. Never again by itself; but its proof may still come."""
+        self._cut_short.append(CutShort(self, slip))
 
     def remove(self, slip: str, attempt: int) -> None:
         """It was withdrawn."""
@@ -76,6 +82,8 @@ class Slips:
 
     def check(self) -> None:
         """Can the next slip be printed? Called whenever something changed that it may have waited for."""
+        for cut_short in self._cut_short:
+            cut_short.listen()
         if not self.queue and self._expiry is None:
             return
         self._drop_expired()
@@ -240,6 +248,8 @@ class Slips:
     def _printer_gone(self) -> bool:
         """-> True: what is left of the slip must not be written when the printer is back."""
         self._stop_asking()
+        for cut_short in self._cut_short:
+            cut_short.printer_gone()
         if self._stage == "checking":
             self._stage, self._now = "", None
             self._release()
@@ -275,16 +285,21 @@ class Slips:
             self._release()
         self.check()
 
+    def ended(self, cut_short: CutShort, level: str, reason: str) -> None:
+        """What became of a slip that was started before the relay was."""
+        if cut_short in self._cut_short:
+            self._cut_short.remove(cut_short)
+        self._change(cut_short.slip, "done", level, self.printer.status(), reason)
+
     def may_ask(self) -> bool:
         """Between jobs: no POS has the turn."""
         return self.printer.turns.holder in (None, self)
 
     def _unasked(self, block: bytes) -> bool:
         """A block nobody waits for: the process id of an earlier slip?"""
-        number = process_id(block)
-        if number is None:
+        pid = pid_in(block)
+        if pid is None:
             return False
-        pid = _pid_number(number)
         self.journal.do(lambda store: store.fates.late_proof(pid, self.printer.name), self._told_if)
         return True
 
@@ -369,8 +384,7 @@ class _Proof:
         self._ask_how_it_is()
 
     def _process_says(self, answer: bytes) -> None:
-        number = process_id(answer)
-        if number is not None and _pid_number(number) == self.slip["pid"]:
+        if pid_in(answer) == self.slip["pid"]:
             self._tell("L2", "")
         elif self._answered:
             self._ask_how_it_is()
@@ -405,6 +419,48 @@ class _Proof:
         late = self._told
         self._told, self._level = True, level
         self.slips.proven(self, level, "late" if late and not reason else reason)
+
+
+class CutShort:
+    """A slip that was started when the relay died: for PROOF_S the printer may still answer its process id.
+
+    The question is not put again: a printer answers it at once, whatever became of the slip.
+    """
+
+    def __init__(self, slips: Slips, slip: dict[str, Any]) -> None:
+        self.slips, self.slip = slips, slip
+        self._ask: Ask | None = None
+        model = slips.printer.model
+        self._timer = slips.loop.after(PROOF_S if model.answers and model.process_id else 0.0, self._over)
+        self.listen()
+
+    def listen(self) -> None:
+        """The printer is there (again): its answer has its place in the queue."""
+        printer = self.slips.printer
+        if printer.up and self._ask is None:
+            self._ask = printer.router.we_ask(self._proven, Form.BLOCK, 0, self.slips.loop.now, self._is_mine)
+
+    def printer_gone(self) -> None:
+        self._ask = None
+
+    def _is_mine(self, block: bytes) -> bool:
+        return bool(pid_in(block) == self.slip["pid"])
+
+    def _proven(self, answer: bytes) -> None:
+        self._timer.cancel()
+        self.slips.ended(self, "L2", "proven after the relay had stopped while it was printed")
+
+    def _over(self) -> None:
+        if self._ask is not None:
+            self.slips.printer.router.give_up(self._ask)
+            self.slips.printer.router.wary_until = self.slips.loop.now + WARY_S
+        self.slips.ended(self, "", "the relay stopped while it was printed")
+
+
+def pid_in(block: bytes) -> int | None:
+    """The number of a process id's answer; None: it is none."""
+    four = process_id(block)
+    return None if four is None else _pid_number(four)
 
 
 def _pid_bytes(number: int) -> bytes:

@@ -108,7 +108,7 @@ class Store:
         db.execute("COMMIT")
 
     def _recall(self) -> None:
-        """What the counters were; jobs that a crash cut short become partial; slips that were started are over."""
+        """What the counters were; jobs that a crash cut short become partial."""
         db = self.db
         self.epochs: dict[int, str] = dict(db.execute("SELECT n, epoch FROM epochs"))
         self.n = max(self.epochs)
@@ -125,7 +125,7 @@ class Store:
         self.fates = Fates(self)
         db.execute("BEGIN IMMEDIATE")
         self._end_what_crashed()
-        self.fates.end_what_crashed()
+        self.fates.forget_old()
         db.execute("COMMIT")
 
     def _end_what_crashed(self) -> None:
@@ -297,13 +297,13 @@ class Store:
             return None
         before = recording.size
         recording.take_in()
-        if recording.size != before or delivered != "all":
+        if recording.size != before:
             self._write_pieces(recording)
-            self.db.execute(
-                "UPDATE jobs SET size = ?, sha256 = ?, delivered = ? WHERE id = ?",
-                (recording.size, recording.hash.digest(), delivered, id_),
-            )
-            self.kept += recording.size - before
+        self.db.execute(
+            "UPDATE jobs SET size = ?, sha256 = ?, delivered = ? WHERE id = ?",
+            (recording.size, recording.hash.digest(), delivered, id_),
+        )
+        self.kept += recording.size - before
         del self.unsettled[id_]
         return self.key(id_)
 

@@ -20,10 +20,13 @@ from typing import Any
 
 import pytest
 
+from tests.simulators.ports import free_port
 from tests.simulators.printer import SimulatedPrinter
 
+LIMIT = 45.0  # seconds that anything may take on a machine that is busy with other things: no test measures time by it
 
-def until(what: Callable[[], Any], within: float = 10.0) -> Any:
+
+def until(what: Callable[[], Any], within: float = LIMIT) -> Any:
     """Ask until it is true, or AssertionError. -> what it said."""
     end = time.monotonic() + within
     while True:
@@ -48,7 +51,7 @@ class Pos:
             except BlockingIOError:
                 pass
 
-    def read(self, size: int, within: float = 5.0) -> bytes:
+    def read(self, size: int, within: float = LIMIT) -> bytes:
         """Exactly so many bytes of answers."""
         out = b""
         while len(out) < size:
@@ -62,7 +65,7 @@ class Pos:
     def hears_nothing(self, for_s: float = 0.2) -> bool:
         return not select.select([self.fd], [], [], for_s)[0]
 
-    def is_hung_up(self, within: float = 5.0) -> bool:
+    def is_hung_up(self, within: float = LIMIT) -> bool:
         if not select.select([self.fd], [], [], within)[0]:
             return False
         try:
@@ -91,7 +94,7 @@ class Box:
             if lost := settings.get("when_lost"):
                 lines.append(f'when_lost = "{lost}"')
         for name, pos in (settings.get("pos") or {"till": {}}).items():
-            url = pos.get("url") or f"tcp://127.0.0.1:{_free_port()}"
+            url = pos.get("url") or f"tcp://127.0.0.1:{free_port()}"
             self.ports[name] = url
             more = "".join(f'{key} = "{value}"\n' for key, value in pos.items() if key != "url")
             lines.append(f'[pos.{name}]\nurl = "{url}"\n{more}')
@@ -100,10 +103,14 @@ class Box:
         self.config = folder / "agent.toml"
         self.config.write_text("\n".join(lines))
 
-    def start(self, wait: bool = True, command: list[str] | None = None, **env: str) -> Box:
+    def start(self, wait: bool = True, first: str = "", **env: str) -> Box:
+        """`first`: what the relay's process does before it begins, in Python: to break something, or to have time."""
+        command = [sys.executable, "-m", "relay"]
+        if first:
+            command[1:] = ["-c", f"{first}\nimport sys\nfrom relay.__main__ import main\nsys.exit(main())"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*(command or [sys.executable, "-m", "relay"]), "--config", str(self.config)],
+                [*command, "--config", str(self.config)],
                 stderr=log,
                 stdout=log,
                 env={**os.environ, **env},
@@ -124,7 +131,7 @@ class Box:
     def kill(self, number: int = signal.SIGKILL) -> int:
         assert self.process
         self.process.send_signal(number)
-        return self.process.wait(10)
+        return self.process.wait(LIMIT)
 
     def pos(self, name: str = "till") -> Pos:
         host, port = self.ports[name].removeprefix("tcp://").split("?")[0].rsplit(":", 1)
@@ -135,7 +142,7 @@ class Box:
     def agent(self) -> Agent:
         return Agent(self.control)
 
-    def jobs(self, count: int, within: float = 10.0) -> list[tuple[dict[str, Any], bytes]]:
+    def jobs(self, count: int, within: float = LIMIT) -> list[tuple[dict[str, Any], bytes]]:
         """The jobs that are due, once there are so many."""
         with closing(self.agent()) as agent:
             until(lambda: len(agent.jobs()[0]) >= count, within)
@@ -153,7 +160,7 @@ class Box:
         if self.process and self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(10)
+                self.process.wait(LIMIT)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -164,7 +171,7 @@ class Agent:
 
     def __init__(self, path: str) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(10)
+        self.sock.settimeout(LIMIT)
         self.sock.connect(path)
         self.file = self.sock.makefile("rb")
         self.events: list[dict[str, Any]] = []
@@ -200,7 +207,7 @@ class Agent:
         assert "ok" in last, last
         return [(header.get("job") or header, raw) for header, raw in jobs], last["more"]
 
-    def event(self, what: Callable[[dict[str, Any]], bool], within: float = 15.0) -> dict[str, Any]:
+    def event(self, what: Callable[[dict[str, Any]], bool], within: float = LIMIT) -> dict[str, Any]:
         """The first event that fits, past ones included."""
         for event in self.events:
             if what(event):
@@ -215,9 +222,9 @@ class Agent:
         except TimeoutError:
             raise AssertionError(f"no such event; there were {self.events}") from None
         finally:
-            self.sock.settimeout(10)
+            self.sock.settimeout(LIMIT)
 
-    def fate(self, slip: str, *states: str, within: float = 15.0, proof: str | None = None) -> dict[str, Any]:
+    def fate(self, slip: str, *states: str, within: float = LIMIT, proof: str | None = None) -> dict[str, Any]:
         """The fate of this slip, once it is one of these."""
         fits = lambda f: f["slip"] == slip and f["state"] in states and proof in (None, f["proof"])  # noqa: E731
         return self.event(lambda e: e["event"] == "fate" and fits(e["fate"]), within)["fate"]
@@ -230,14 +237,8 @@ class Agent:
 def _connect(host: str, port: int) -> socket.socket | None:
     try:
         return socket.create_connection((host, port), 5)
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, TimeoutError):
         return None
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 
@@ -44,13 +45,13 @@ def test_a_flood_of_questions_is_told_from_memory(make_box: Callable[..., Box], 
         thread.start()
     try:
         until(lambda: box.counters()["floods"] >= 2)
-        before = len(printer.asked)
+        before, began = len(printer.asked), time.monotonic()
         for _ in range(50):
             till.send(ASK)
             assert till.read(1) == b"\x16"
         till.send(RECEIPT)
         printer.wait(lambda: RECEIPT in bytes(printer.received))
-        assert len(printer.asked) - before < 5000
+        assert len(printer.asked) - before < 5000 + 2500 * (time.monotonic() - began)  # ASKS_PER_S, and the till's
         assert box.jobs(1)[0][1] == RECEIPT
         counters = box.counters()
         assert counters["answered_by_relay"] > 1000
@@ -73,8 +74,8 @@ def test_every_question_of_a_flood_gets_an_answer(box: Box, printer: SimulatedPr
     printer.set(paper="near")
     pos.send(b"\x10\x04\x04")
     assert pos.read(1) == b"\x1e"
-    pos.send(b"\x10\x04\x04" * 6000)
-    assert pos.read(6000) == b"\x1e" * 6000
+    pos.send(b"\x10\x04\x04" * 30_000)
+    assert pos.read(30_000) == b"\x1e" * 30_000
     assert box.counters()["floods"] >= 1
     pos.send(RECEIPT)  # it is let in again
     printer.wait(lambda: bytes(printer.received).endswith(RECEIPT))
@@ -100,23 +101,19 @@ def test_a_thousand_connections_leave_the_till_alone(box: Box, printer: Simulate
         sock.close()
 
     def prints() -> bool:
-        with suppress(OSError):
+        with suppress(OSError, AssertionError):
             again = box.pos()
             again.send(RECEIPT)
-            return not again.is_hung_up(0.1)
+            printer.wait(lambda: printer.cuts >= 3, 2)
+            return True
         return False
 
     until(prints)
-    printer.wait(lambda: printer.cuts >= 3)
 
 
 @pytest.mark.covers("A12")
 def test_connections_that_do_nothing_give_way(make_box: Callable[..., Box], printer: SimulatedPrinter) -> None:
-    import sys
-
-    box = make_box(start=False)
-    patience = "import sys, relay.box; relay.box.IDLE_S = 0.2\nfrom relay.__main__ import main; sys.exit(main())"
-    box.start(command=[sys.executable, "-c", patience])
+    box = make_box(start=False).start(first="import relay.box; relay.box.IDLE_S = 0.2")
     silent = [box.pos() for _ in range(7)]
     busy = box.pos()
     busy.send(b"in the middle of a job, ")
@@ -135,7 +132,8 @@ def test_connections_that_do_nothing_give_way(make_box: Callable[..., Box], prin
 
     until(till_gets_in)
     assert bytes(printer.received).startswith(b"in the middle of a job, the end\n\x1dV\x00")
-    assert any(pos.is_hung_up(0.1) for pos in silent) and busy.hears_nothing(0.05)
+    until(lambda: any(pos.is_hung_up(0.1) for pos in silent))
+    assert busy.hears_nothing(0.05)
 
 
 @pytest.mark.covers("A12")

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from tests.relay.conftest import Box, until
+from tests.relay.conftest import LIMIT, Box, until
 from tests.relay.test_passing import RECEIPT
+from tests.simulators.ports import free_port
 from tests.simulators.printer import SimulatedPrinter
 
 
@@ -164,7 +165,7 @@ def test_a_wrong_configuration_is_refused_with_78(make_box: Callable[..., Box]) 
     box = make_box(start=False)
     box.config.write_text(box.config.read_text() + "\nunknown_key = 1\n")
     box.start(wait=False)
-    assert box.process and box.process.wait(10) == 78
+    assert box.process and box.process.wait(LIMIT) == 78
 
 
 # ---------------------------------------------------------------------------------- the disk
@@ -271,8 +272,7 @@ def test_a_slow_disk_holds_a_cut_no_longer_than_its_limit(
     make_box: Callable[..., Box], printer: SimulatedPrinter
 ) -> None:
     box = make_box(capture={"hold_cut_ms": 100}, start=False)
-    command = ["python", "-c", SLOW_DISK]
-    box.start(command=[str(Path(os.sys.executable)), *command[1:]])  # type: ignore[attr-defined]
+    box.start(first=SLOW_DISK)
     pos = box.pos()
     pos.send(RECEIPT)
     printer.wait(lambda: printer.cuts == 1)
@@ -287,7 +287,7 @@ def test_questions_among_held_bytes_are_lifted_out_and_nothing_else_is(
 ) -> None:
     """A POS that asks right behind its cut, in the same write, while the disk is slow."""
     box = make_box(capture={"hold_cut_ms": 200}, start=False)
-    box.start(command=[os.sys.executable, "-c", SLOW_DISK])  # type: ignore[attr-defined]
+    box.start(first=SLOW_DISK)
     pos = box.pos()
     pos.send(b"\x10\x04\x01")
     assert pos.read(1) == b"\x16"
@@ -306,7 +306,7 @@ def test_a_pos_that_asks_and_hangs_up_still_gets_all_its_bytes_printed(
 ) -> None:
     """Its answers can be given from memory before its held bytes have passed."""
     box = make_box(capture={"hold_cut_ms": 200}, start=False)
-    box.start(command=[os.sys.executable, "-c", SLOW_DISK])  # type: ignore[attr-defined]
+    box.start(first=SLOW_DISK)
     pos = box.pos()
     pos.send(b"\x10\x04\x01")
     assert pos.read(1) == b"\x16"
@@ -318,19 +318,16 @@ def test_a_pos_that_asks_and_hangs_up_still_gets_all_its_bytes_printed(
 
 
 SLOW_DISK = """
-import sys, time
+import time
 from relay.store import Store
 finish = Store.finish
 def slow(self, *rest):
     time.sleep(2)
     return finish(self, *rest)
 Store.finish = slow
-from relay.__main__ import main
-sys.exit(main())
 """
 
 BAD_CAPTURE = """
-import sys
 from receipt.tokens import Scanner
 feed = Scanner.feed
 def bad(self, data):
@@ -338,8 +335,6 @@ def bad(self, data):
         raise RuntimeError("a fault in the scanner")
     return feed(self, data)
 Scanner.feed = bad
-from relay.__main__ import main
-sys.exit(main())
 """
 
 
@@ -347,9 +342,8 @@ sys.exit(main())
 def test_a_fault_in_capture_makes_the_link_pass_through(
     make_box: Callable[..., Box], printer: SimulatedPrinter
 ) -> None:
-    import sys
 
-    box = make_box(start=False).start(command=[sys.executable, "-c", BAD_CAPTURE])
+    box = make_box(start=False).start(first=BAD_CAPTURE)
     pos = box.pos()
     pos.send(RECEIPT)
     box.jobs(1)
@@ -394,7 +388,7 @@ def test_an_endless_job_is_held_in_little_memory(make_box: Callable[..., Box], t
     before = _rss_kb(box.process.pid)
     pos.send(block * 25)
     with closing(box.agent()) as agent:
-        until(lambda: agent.ask("status")["pos"]["till"]["bytes"] == len(block) * 30, 30)
+        until(lambda: agent.ask("status")["pos"]["till"]["bytes"] == len(block) * 30)
     assert _rss_kb(box.process.pid) < before + 24_000
 
 
@@ -411,7 +405,7 @@ def test_writes_to_the_memory_of_the_printer_pass_and_are_counted(box: Box, prin
 def test_it_tells_systemd_that_it_is_ready_and_alive(make_box: Callable[..., Box], tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(str(tmp_path / "notify"))
-        sock.settimeout(10)
+        sock.settimeout(LIMIT)
         box = make_box(start=False).start(NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="200000")
         assert sock.recv(100) == b"READY=1"
         assert [sock.recv(100) for _ in range(3)] == [b"WATCHDOG=1"] * 3
@@ -431,9 +425,7 @@ def test_it_tells_systemd_that_it_is_ready_and_alive(make_box: Callable[..., Box
 def test_strangers_and_too_many_connections_are_refused(
     make_box: Callable[..., Box], printer: SimulatedPrinter
 ) -> None:
-    from tests.relay.conftest import _free_port
-
-    port, closed = _free_port(), _free_port()
+    port, closed = free_port(), free_port()
     box = make_box(
         pos={
             "till": {"url": f"tcp://127.0.0.1:{port}?limit=3&allow=127.0.0.0/8"},

@@ -36,7 +36,7 @@ def test_masked_bytes_take_the_place_of_captured_ones_once(box: Box, printer: Si
         assert "error" in agent.ask("replace", CARD, key=job["key"], sha256_raw=job["sha256"])
         ((again, raw),), more = agent.jobs()
         assert raw == MASKED and again["sha256"] == sha(MASKED) and again["replaced"] and not more
-    assert printer.paper == [CARD]  # paper is untouched
+    printer.wait(lambda: printer.paper == [CARD])  # paper is untouched
     until(lambda: b"4111111111111111" not in _on_disk(box))
 
 
@@ -120,16 +120,16 @@ def test_a_full_quota_takes_released_jobs_first_and_never_others(
     job = job * 200 + b"\x1dV\x00"  # 3.7 MB
     for n in range(4):
         pos.send(job)
-        printer.wait(lambda n=n: printer.cuts == n + 1, 20)  # type: ignore[misc]
+        printer.wait(lambda n=n: printer.cuts == n + 1)  # type: ignore[misc]
     first = box.jobs(4)[0][0]
     pos.send(job)
-    printer.wait(lambda: printer.cuts == 5, 20)
+    printer.wait(lambda: printer.cuts == 5)
     with closing(box.agent()) as agent:
         until(lambda: agent.ask("hello")["last_seq"] == 5)
         until(lambda: any("tomb" in header for header, _ in agent.jobs()[0]))
         agent.ask("release", jobs=[[*first["key"], first["sha256"]]])
         pos.send(job)
-        printer.wait(lambda: printer.cuts == 6, 20)
+        printer.wait(lambda: printer.cuts == 6)
         listed = until(lambda: (rows := agent.jobs()[0]) and len(rows) == 5 and rows)
         assert next(header["tomb"] for header, _ in listed if "tomb" in header)["first"] == 5
         assert [header["key"][1] for header, _ in listed if "key" in header] == [2, 3, 4, 6]
@@ -160,7 +160,7 @@ def test_files_and_socket_are_for_their_owner_and_group(box: Box) -> None:
 def test_junk_on_the_socket_closes_it_and_harms_nobody(box: Box, printer: SimulatedPrinter, junk: bytes) -> None:
     sock = socket.socket(socket.AF_UNIX)
     sock.connect(box.control)
-    sock.settimeout(5)
+    sock.settimeout(45)
     sock.sendall(junk)
     while sock.recv(4096):
         pass
@@ -180,7 +180,7 @@ def test_an_agent_that_does_not_read_is_let_go(box: Box, printer: SimulatedPrint
     for n in range(20):
         sock.sendall(json.dumps({"n": n, "op": "jobs"}).encode() + b"\n")
     pos.send(RECEIPT)
-    printer.wait(lambda: printer.cuts == 2, 20)
+    printer.wait(lambda: printer.cuts == 2)
     assert box.process and box.process.poll() is None
     sock.close()
 
@@ -191,7 +191,7 @@ def test_the_client_of_the_agent(box: Box, printer: SimulatedPrinter) -> None:
         assert (await client.ask("hello"))["last_seq"] == 0
         await asyncio.to_thread(lambda: box.pos().send(RECEIPT))
         while True:
-            event = await asyncio.wait_for(client.events.get(), 10)
+            event = await asyncio.wait_for(client.events.get(), 45)
             assert event is not None
             if event["event"] == "captured":
                 break
@@ -202,7 +202,7 @@ def test_the_client_of_the_agent(box: Box, printer: SimulatedPrinter) -> None:
         many = await asyncio.gather(*(client.ask("status") for _ in range(20)))
         assert all("main" in answer["printers"] for answer in many)
         box.kill()
-        while await asyncio.wait_for(client.events.get(), 10) is not None:
+        while await asyncio.wait_for(client.events.get(), 45) is not None:
             pass
         with pytest.raises(RelayGone):
             await client.ask("hello")

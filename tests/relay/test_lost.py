@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from contextlib import closing
 
@@ -9,7 +10,7 @@ import pytest
 
 from receipt.tokens import Dialect
 from relay.link import REPRINT
-from tests.relay.conftest import Box, Pos, until
+from tests.relay.conftest import LIMIT, Box, Pos, until
 from tests.simulators.printer import SimulatedPrinter
 
 SETTINGS = {Dialect.ESCPOS: b"\x1b@\x1bt\x10\x1bE\x01", Dialect.STAR: b"\x1b@\x1b\x1dt\x20\x1bE"}
@@ -95,6 +96,38 @@ def test_the_receipt_before_is_not_printed_again(make_box: Callable[..., Box], p
     assert bytes(printer.streams[-1]) == REPRINT + b"\x1b@second, its end\n\x1dV\x00"
 
 
+@pytest.mark.covers("F5", "F46")
+def test_a_receipt_whose_cut_was_not_made_any_more_is_told_from_its_repeat(
+    make_box: Callable[..., Box], printer: SimulatedPrinter
+) -> None:
+    """The relay dies between the commit and the cut; the till, which saw no cut, prints the receipt again."""
+    box = make_box(start=False).start(first=DIE_BEFORE_THE_CUT)
+    receipt = b"\x1b@TOTAL 2.50\n\x1dV\x00"
+    pos = box.pos()
+    pos.send(receipt)
+    assert box.process and box.process.wait(LIMIT) == -signal.SIGKILL
+    assert printer.cuts == 0
+    box.start()
+    again = box.pos()
+    again.send(receipt)
+    printer.wait(lambda: printer.cuts == 1)
+    jobs = box.jobs(2)
+    assert [(job["boundary"], job["delivered"], raw) for job, raw in jobs] == [
+        ("cut", "part", receipt),
+        ("cut", "all", receipt),
+    ]
+    box.kill()  # and what was delivered stays so
+    box.start()
+    assert [job["delivered"] for job, _ in box.jobs(2)] == ["part", "all"]
+
+
+DIE_BEFORE_THE_CUT = """
+import os
+from relay.cut import Capture
+Capture._open = lambda *rest, **more: os.kill(os.getpid(), 9)
+"""
+
+
 def test_nothing_is_interrupted_between_jobs(make_box: Callable[..., Box], printer: SimulatedPrinter) -> None:
     box = make_box(when_lost="reprint")
     pos = box.pos()
@@ -123,7 +156,6 @@ def test_a_job_whose_end_never_reached_the_printer_says_so(
     printer.freeze()
     pos.send(b"more than the lines hold\n" * 40_000)
     until(lambda: box.counters()["bytes_down"] > 100_000)
-    printer.thaw()
     printer.power_cycle()
     assert pos.is_hung_up()
     job, _ = box.jobs(1)[0]

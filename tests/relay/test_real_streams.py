@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from receipt.jobs import Jobs, What
-from receipt.tokens import Scanner
+from receipt.tokens import Effect, Scanner, Tokenizer
 from tests.relay.conftest import Box, Pos, until
 from tests.simulators.printer import SimulatedPrinter
 
@@ -58,8 +58,9 @@ def test_every_capture_reaches_the_printer_unchanged(
             raw = path.read_bytes()
             send_in(pos, raw, iter(lambda: rng.choice((1, 7, 64, 512, 4096, 65536)), None))
             sent += raw
-            printer.wait(lambda: len(printer.received) >= len(sent), 30)  # noqa: B023
-        assert bytes(printer.received) == sent
+            printer.wait(lambda: len(printer.received) >= len(sent))  # noqa: B023
+        assert len(printer.received) == len(sent)
+        assert _without_realtime(bytes(printer.received)) == _without_realtime(sent)
         until(lambda: len(all_of(box)) >= len(sent) - 200)
         kept = all_of(box)
         assert _without_questions(sent) in (kept, _without_questions(kept))
@@ -80,9 +81,10 @@ def test_a_corpus_of_whole_days_is_split_into_its_jobs(make_box: Callable[..., B
         send_in(pos, stream, iter(record["chunk_sizes"] + [4096] * (len(stream) // 4096 + 1)))
         pos.close()
         sent += stream
-        printer.wait(lambda: len(printer.received) >= len(sent), 30)  # noqa: B023
-    assert bytes(printer.received) == sent
-    until(lambda: _without_questions(all_of(box)) == _without_questions(sent), 20)
+        printer.wait(lambda: len(printer.received) >= len(sent))  # noqa: B023
+    assert len(printer.received) == len(sent)
+    assert _without_realtime(bytes(printer.received)) == _without_realtime(sent)
+    until(lambda: _without_questions(all_of(box)) == _without_questions(sent))
 
 
 @pytest.mark.covers("A13")
@@ -98,7 +100,7 @@ def test_random_jobs_in_random_pieces_pass_unchanged(box: Box, printer: Simulate
         job = random_job(rng)
         sent += job
         send_in(pos, job, iter(lambda: rng.choice((1, 2, 3, 13, 64, 1000, 100000)), None))
-    printer.wait(lambda: len(printer.received) >= len(sent), 60)
+    printer.wait(lambda: len(printer.received) >= len(sent))
     assert bytes(printer.received) == bytes(sent)
 
 
@@ -121,6 +123,13 @@ def random_job(rng: random.Random) -> bytes:
     if rng.random() < 0.7:
         parts.append(b"\x1dV\x00")
     return b"".join(parts)
+
+
+def _without_realtime(stream: bytes) -> bytes:
+    """Real-time commands may overtake what a slow disk holds back: all else keeps its order."""
+    tokenizer = Tokenizer()
+    tokens = tokenizer.feed(stream) + tokenizer.close()
+    return b"".join(token.raw for token in tokens if not token.command.effect & Effect.REALTIME)
 
 
 def _without_questions(stream: bytes) -> bytes:

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from receipt.tokens import Dialect, Effect, Token, Tokenizer
+from tests.simulators.ports import hold
 
 BUFFER = 64 * 1024  # received and not printed: more, and it does not read any further
 
@@ -71,7 +72,7 @@ class SimulatedPrinter:
         self._listener: socket.socket | None = None
         self._links: list[Any] = []
         self._master = self._slave = -1
-        self._address = ("127.0.0.1", port)
+        self._address = ("127.0.0.1", hold(port))  # it is ours also while the printer is unplugged
         self._fresh()
         self._plug_in()
         self.url = f"tcp://127.0.0.1:{self._address[1]}" if kind == "tcp" else f"serial://{os.ttyname(self._slave)}"
@@ -87,7 +88,7 @@ class SimulatedPrinter:
 
     # ------------------------------------------------------------------ for tests
 
-    def wait(self, what: Callable[[], bool], within: float = 10.0) -> None:
+    def wait(self, what: Callable[[], bool], within: float = 45.0) -> None:
         """Until `what()`, or AssertionError."""
         with self._changed:
             if not self._changed.wait_for(what, within):
@@ -96,7 +97,7 @@ class SimulatedPrinter:
                     f"…{bytes(self.received[-80:])!r}"
                 )
 
-    def printed(self, size: int, within: float = 10.0) -> bytes:
+    def printed(self, size: int, within: float = 45.0) -> bytes:
         """What was received, once it is so many bytes."""
         self.wait(lambda: len(self.received) >= size, within)
         return bytes(self.received)
@@ -150,7 +151,7 @@ class SimulatedPrinter:
 
         self._calls.append(run)
         os.write(self._wake_write, b"x")
-        assert done.wait(5), "the simulated printer hangs"
+        assert done.wait(45), "the simulated printer hangs"
 
     # ------------------------------------------------------------------ its line
 

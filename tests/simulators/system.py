@@ -21,17 +21,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.simulators.ports import free_port as free_port
+
 BIN = Path(sys.executable).parent
 BOX = "shop42-front"
 MERCHANT, USER, PASSWORD = "Harbour Coffee", "ann", "correct horse battery"
 DIE_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL"]  # util-linux: a test run that is killed leaves nothing behind
 T = TypeVar("T")
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
 
 
 def until(check: Callable[[], T | None], within: float, what: str) -> T:
