@@ -35,7 +35,9 @@ def order(connection: sa.Connection, merchant: str, order_id: str) -> OrderOut |
         return None
     out = _order(row)
     out.slips = [
-        SlipOut(r.part, r.copy_number, r.attempt, r.state, r.proof, r.reason, r.printer, r.box)
+        SlipOut(
+            r.part, r.copy_number, r.attempt, r.state, r.proof, r.reason, r.printer, r.box, r.copies, r.copy, r.label
+        )
         for r in connection.execute(
             sa.select(slips)
             .where(slips.c.merchant_id == merchant, slips.c.order_id == order_id)
@@ -83,6 +85,8 @@ def _order(row: Any) -> OrderOut:
         changed_at=iso_sure(row.changed_at),
         expires_at=iso(row.expires_at),
         content=msgspec.json.decode(row.content),
+        reason_code=row.reason_code,
+        ready_at=iso(row.ready_at),
     )
 
 

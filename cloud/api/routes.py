@@ -11,12 +11,13 @@ from typing import Annotated, Any
 import sqlalchemy as sa
 from litestar import Controller, Request, Response, get, post, put
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from cloud import orders, views
+from cloud import audit, orders, views
 from cloud.admin import set_channel
 from cloud.api.access import who_of
 from cloud.api.problem import Problem, not_found
+from cloud.api.rules import ShopRules
 from cloud.api.shapes import (
     BoxesOut,
     BoxOut,
@@ -34,6 +35,7 @@ from cloud.api.webhooks import Hooks
 from cloud.auth import Who
 from cloud.console.paper import POLICY, html_of, png_of
 from cloud.context import Cloud
+from cloud.review import REASONS
 from wire.messages import OrderContent, OrderItem
 from wire.topics import is_box
 
@@ -43,8 +45,21 @@ States = Annotated[str | None, QueryParameter(name="state", max_length=200, desc
 Ask = Request[Any, Any, Any]
 
 
+Minutes = Annotated[int | None, QueryParameter(ge=0, le=480)]
+
+
 class ChannelIn(Struct):
     auto_accept: bool
+
+
+class RejectIn(Struct):
+    reason: Annotated[str, Meta(max_length=200, description="Shown to the customer. Empty: what the code says.")] = ""
+    code: Annotated[str, Meta(max_length=32)] = ""
+
+
+class ReprintIn(Struct):
+    reason: Annotated[str, Meta(max_length=200)] = ""
+    part: Annotated[str, Meta(max_length=32, description="kitchen, bar ... Empty: all of it.")] = ""
 
 
 class Orders(Controller):
@@ -68,7 +83,7 @@ class Orders(Controller):
         if data.box and not is_box(data.box):
             raise not_found()
         order = orders.Submission(
-            _content(data), data.channel, data.external_id, idempotency_key, data.box, data.printer
+            _content(data), data.channel, data.external_id, idempotency_key, data.box, data.printer, data.shop_id
         )
         try:
             order_id, made = self._submit(cloud, who, order)
@@ -111,17 +126,44 @@ class Orders(Controller):
         return view
 
     @post("/{order_id:str}/accept", opt={"scope": "orders:write"}, status_code=200, sync_to_thread=True)
-    def accept(self, order_id: FromPath[str], request: Ask, cloud: Cloud) -> OrderOut:
+    def accept(self, order_id: FromPath[str], request: Ask, cloud: Cloud, ready_in_min: Minutes = None) -> OrderOut:
+        """`ready_in_min`: minutes that the customer is promised; without it, what the shop says for all."""
         who = who_of(request)
         with cloud.store.write() as connection:
-            orders.accept(connection, who.merchant, order_id, who.name, cloud.config.orders)
+            orders.accept(connection, who.merchant, order_id, who.name, cloud.config.orders, ready_in_min)
         return self._now(order_id, request, cloud)
 
     @post("/{order_id:str}/reject", opt={"scope": "orders:write"}, status_code=200, sync_to_thread=True)
-    def reject(self, order_id: FromPath[str], data: JSONBody[ReasonIn], request: Ask, cloud: Cloud) -> OrderOut:
+    def reject(self, order_id: FromPath[str], data: JSONBody[RejectIn], request: Ask, cloud: Cloud) -> OrderOut:
+        """`code` is one of GET /v1/shop/reasons; `reason`, in the shop's own words, is what the customer reads."""
         who = who_of(request)
+        if errors := check_text(data):
+            raise Problem(422, "bad-text", "Control characters are not accepted.", errors=errors)
+        if not data.code and not data.reason.strip():
+            raise Problem(400, "no-reason", "A rejection needs a code or a reason: the customer is told why.")
+        if data.code and data.code not in REASONS:
+            raise Problem(422, "bad-code", f"code is one of {', '.join(REASONS)}.")
         with cloud.store.write() as connection:
-            orders.reject(connection, who.merchant, order_id, who.name, _reason(data))
+            orders.reject(connection, who.merchant, order_id, who.name, data.reason.strip(), data.code)
+        return self._now(order_id, request, cloud)
+
+    @post("/{order_id:str}/reprint", opt={"scope": "orders:write"}, status_code=200, sync_to_thread=True)
+    def reprint(self, order_id: FromPath[str], data: JSONBody[ReprintIn], request: Ask, cloud: Cloud) -> OrderOut:
+        """Print the order, or one part of it, once more. What may be on paper already is headed COPY n."""
+        who = who_of(request)
+        if errors := check_text(data):
+            raise Problem(422, "bad-text", "Control characters are not accepted.", errors=errors)
+        with cloud.store.write() as connection:
+            settings = cloud.config.orders
+            orders.reprint(connection, who.merchant, order_id, who.name, data.reason.strip(), settings, data.part)
+            audit.add(connection, who.merchant, who.name, "order.reprint", order_id, data.part)
+        return self._now(order_id, request, cloud)
+
+    @post("/{order_id:str}/acknowledge", opt={"scope": "orders:write"}, status_code=200, sync_to_thread=True)
+    def acknowledge(self, order_id: FromPath[str], request: Ask, cloud: Cloud) -> OrderOut:
+        """Somebody has heard: the sounds about this order stop at its boxes."""
+        with cloud.store.write() as connection:
+            orders.acknowledge(connection, who_of(request).merchant, order_id)
         return self._now(order_id, request, cloud)
 
     @post("/{order_id:str}/cancel", opt={"scope": "orders:write"}, status_code=200, sync_to_thread=True)
@@ -277,7 +319,7 @@ def event_list(
     return EventsOut(found, found[-1].n if found else after)
 
 
-ROUTES: Sequence[Any] = (Orders, Receipts, Boxes, Channels, event_list, Hooks)
+ROUTES: Sequence[Any] = (Orders, Receipts, Boxes, Channels, ShopRules, event_list, Hooks)
 
 
 def _reason(data: ReasonIn) -> str:
@@ -286,8 +328,20 @@ def _reason(data: ReasonIn) -> str:
     return data.reason.strip()
 
 
+def masked(phone: str) -> str:
+    """The last digits are enough to ask for: the slip lies about in a kitchen.
+
+    >>> masked("+49 170 1234567"), masked("")
+    ('*** 567', '')
+    """
+    digits = [c for c in phone if c.isdigit()]
+    return f"*** {''.join(digits[-3:])}" if digits else ""
+
+
 def _content(data: OrderIn) -> OrderContent:
-    items = [OrderItem(i.name, i.quantity, i.unit_price, i.options, i.note) for i in data.items]
+    items = [
+        OrderItem(i.name, i.quantity, i.unit_price, i.options, i.note, i.category, i.allergens) for i in data.items
+    ]
     total = data.total
     if total is None and all(i.unit_price is not None for i in items):
         total = sum(i.quantity * (i.unit_price or 0) for i in items)
@@ -304,4 +358,8 @@ def _content(data: OrderIn) -> OrderContent:
         placed_at=data.placed_at,
         due_at=data.due_at,
         shop=data.shop,
+        phone=masked(data.phone),
+        address=data.address,
+        distance=data.distance,
+        link=data.link,
     )

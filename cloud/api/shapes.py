@@ -30,6 +30,8 @@ class ItemIn(Struct):
     unit_price: Money | None = None
     options: Annotated[list[Short], Meta(max_length=30)] = []
     note: Long = ""
+    category: Annotated[str, Meta(max_length=60, description="Decides which printer: GET /v1/shop/routing.")] = ""
+    allergens: Annotated[list[Annotated[str, Meta(max_length=40)]], Meta(max_length=20)] = []
 
 
 class OrderIn(Struct):
@@ -48,7 +50,14 @@ class OrderIn(Struct):
     placed_at: Annotated[str, Meta(max_length=40, description="As it is to be printed.")] = ""
     due_at: Annotated[str, Meta(max_length=40, description="As it is to be printed.")] = ""
     shop: Short = ""
-    box: Annotated[str, Meta(max_length=36, description="Which box prints it. Empty: the shop's first.")] = ""
+    phone: Annotated[str, Meta(max_length=30, description="Only its last three digits are kept and printed.")] = ""
+    address: Annotated[str, Meta(max_length=200)] = ""
+    distance: Annotated[str, Meta(max_length=20, description="A band, for example 1-2 km.")] = ""
+    link: Annotated[str, Meta(max_length=200, description="What the slip's QR code says. Empty: the order's id.")] = ""
+    shop_id: Annotated[
+        str, Meta(pattern=r"^[a-z0-9-]{0,64}$", description="Whose rules hold. Empty: the only shop.")
+    ] = ""
+    box: Annotated[str, Meta(max_length=36, description="Which box prints it. Empty: as the routing says.")] = ""
     printer: Annotated[str, Meta(max_length=32, description="Which printer of the box. Empty: its first.")] = ""
 
 
@@ -74,6 +83,9 @@ class SlipOut(Struct):
     reason: str
     printer: str
     box: str
+    copies: int
+    copy: int  # n: it is headed COPY n
+    label: str
 
 
 class OrderOut(Struct):
@@ -94,6 +106,8 @@ class OrderOut(Struct):
     changed_at: str
     expires_at: str | None
     content: dict[str, Any]
+    reason_code: str  # of a rejected one
+    ready_at: str | None  # as promised when it was accepted
     slips: list[SlipOut] | UnsetType = UNSET
     history: list[HistoryOut] | UnsetType = UNSET
 

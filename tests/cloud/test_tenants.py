@@ -48,8 +48,14 @@ OWN_ONLY = {  # lists and actions without an id: they show the caller's own thin
     "/v1/events",
     "/v1/channels/{channel}",
     "/v1/webhooks",
+    "/v1/shop/reasons",
+    "/v1/shop/review",
+    "/v1/shop/routing",
+    "/v1/shop/pace",
+    "/v1/shop/slip",
+    "/v1/shop/logo",
 }
-BODIES: dict[str, Any] = {"reject": {"reason": "x"}, "cancel": {"reason": "x"}, "close": {"reason": "x"}}
+BODIES: dict[str, Any] = {"reject": {"reason": "x"}, "cancel": {"reason": "x"}, "close": {"reason": "x"}, "reprint": {}}
 
 
 def all_routes(folder: Path) -> list[tuple[str, str]]:
