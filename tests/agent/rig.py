@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.simulators.ports import free_port as free_port
 from tests.simulators.system import DIE_WITH_PARENT
 from wire import messages, topics
 from wire.messages import Ack, Acks, Captured, Held, Message, Part, PrintOrder, Report, Status, Tombstone
@@ -27,12 +28,6 @@ BIN = Path(sys.executable).parent
 BOX = "bench-box-1"
 T = TypeVar("T")
 Key = tuple[str, int]
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
 
 
 class Printer:

@@ -16,14 +16,9 @@ import httpx
 import pytest
 
 from tests.simulators.box import SimulatedBox
+from tests.simulators.ports import free_port as free_port
 
 PASSWORD = "correct horse battery"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Cloud:
