@@ -42,7 +42,12 @@ class Link(Protocol):
 
 
 class Port(Protocol):
-    """Where a POS comes in: a listening socket, or a line that is always there."""
+    """Where a POS comes in: a listening socket, or a line that is always there.
+
+    A port may also have:
+        outlives_links          True where it stays when a POS on it goes
+        show(ready=, paper=, error=)    tells a POS how the printer is without being asked: a status byte, a ready line
+    """
 
     def fileno(self) -> int: ...
 
@@ -54,7 +59,7 @@ class Port(Protocol):
 
 def schemes() -> list[str]:
     """The schemes that have a driver file."""
-    return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name != "sound")
+    return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name != "sound" and not m.ispkg)
 
 
 def open_pos(url: str) -> Port:

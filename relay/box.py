@@ -57,6 +57,15 @@ class PosPort:
         if hasattr(self._port, "make_room"):
             self._port.make_room = self._make_room
         self.relay.loop.watch(self._fd, IN, self._accept)
+        self.show()
+
+    def show(self) -> None:
+        """Tell the POS how its printer is, where its line can without being asked."""
+        show = getattr(self._port, "show", None)
+        if show is not None:
+            known = self.printer.router.status
+            ready = self.printer.up and known.online is not False
+            show(ready=ready, paper=known.paper != "out", error=bool(known.error))
 
     def _accept(self, events: int) -> None:
         assert self._port is not None
@@ -93,7 +102,8 @@ class PosPort:
             self.links.remove(link)
         log.info("pos=%s disconnected=%s bytes=%d", self.name, link.link.peer, link.bytes_in)
         self.relay.control_tell({"event": "pos", "name": self.name, "connected": bool(self.links)})
-        if urlsplit(self.settings.url).scheme not in ("tcp", "file") and not self.relay.stopping:
+        stays = getattr(self._port, "outlives_links", urlsplit(self.settings.url).scheme in ("tcp", "file"))
+        if not stays and not self.relay.stopping:
             self._lost(DeviceGone("the line is gone"))
 
     def _lost(self, error: Exception) -> None:
@@ -229,6 +239,9 @@ class Relay:
 
     def _printer_changed(self, printer: PrinterLink) -> None:
         self.control_tell({"event": "printer", "name": printer.name, "status": printer.status()})
+        for port in self.ports:
+            if port.printer is printer:
+                port.show()
         if printer.name in self.slips:
             self.slips[printer.name].check()
 
