@@ -83,6 +83,8 @@ def _command(config: CloudConfig, arguments: argparse.Namespace) -> int:
         print(f"{answer['count']} orders erased")
         if answer["open"]:
             print(f"{answer['open']} orders are still open: erase again when they have ended", file=sys.stderr)
+    if name == "client_add" and "secret" not in answer:
+        print("It has no secret: PKCE alone.", file=sys.stderr)
     if "secret" in answer:
         print("Keep this; it is not shown again:", file=sys.stderr)
         print(answer["secret"])
@@ -179,6 +181,14 @@ def _parser() -> argparse.ArgumentParser:
     key.add_argument("merchant", help="name or id")
     key.add_argument("--label", default="")
     key.add_argument("--scope", action="append", dest="scopes", metavar="SCOPE", help="default: all")
+    program = group("client", "programs that merchants may let in by OAuth 2.0")
+    new = program.add_parser("add", help="print its client_id, and its secret (last line of stdout)")
+    new.add_argument("name", help="what merchants read when they are asked")
+    new.add_argument("--redirect", action="append", required=True, metavar="URI", help="where answers go; one or more")
+    new.add_argument("--public", action="store_true", help="it cannot keep a secret: an app, a page")
+    new.add_argument("--merchant", help="only this merchant may let it in; else all")
+    program.add_parser("list")
+    program.add_parser("revoke", help="it and all that it was granted end").add_argument("client", help="its client_id")
     again = commands.add_parser("reread", help="read receipts again with the rules of this version")
     again.add_argument("--merchant", help="name or id; else all")
     again.add_argument("--since", type=_date, metavar="DATE", help="those that came since then, YYYY-MM-DD (UTC)")

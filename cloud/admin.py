@@ -18,17 +18,17 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from cloud import audit, auth, claims, history
+from cloud import audit, auth, claims, history, oauth, people
 from cloud import boxes as box_table
 from cloud.broker import new_password
+from cloud.store.access import oauth_clients
 from cloud.store.database import Busy, Store
-from cloud.store.schema import api_keys, boxes, channels, merchants, orders, users
+from cloud.store.schema import api_keys, boxes, channels, merchants, orders
 from config.cloud import CloudConfig
 from wire.messages import now_ms, uuid7
 from wire.topics import BOX, is_box
 
 log = logging.getLogger("cloud.admin")
-USER = re.compile(r"^[^\s\x00-\x1f]{1,64}$")
 
 
 class Refused(Exception):
@@ -40,30 +40,48 @@ def merchant_add(store: Store, name: str, user: str, password: str, role: str = 
     name, user = name.strip(), user.strip().lower()
     if not name or len(name) > 200 or not name.isprintable():
         raise Refused("a merchant's name is 1 to 200 printable characters")
-    if not USER.fullmatch(user):
-        raise Refused("a user name is 1 to 64 characters without spaces")
-    if len(password) < 8 or len(password) > 1000:
-        raise Refused("a password has 8 to 1000 characters")
-    if role not in auth.ROLES:
-        raise Refused(f"a role is one of {', '.join(auth.ROLES)}")
-    hashed = auth.hash_password(password)
-    with store.write() as connection:
-        if connection.execute(sa.select(users.c.id).where(users.c.name == user)).first():
-            raise Refused(f"the user name {user!r} is taken")
-        merchant = connection.execute(sa.select(merchants.c.id).where(merchants.c.name == name)).scalar()
-        at = now_ms()
-        if merchant is None:
-            merchant = uuid7()
-            connection.execute(sa.insert(merchants).values(id=merchant, name=name, created_at=at))
-            audit.add(connection, merchant, "operator", "merchant.add", merchant, name)
-        user_id = uuid7()
-        connection.execute(
-            sa.insert(users).values(
-                merchant_id=merchant, id=user_id, name=user, password_hash=hashed, role=role, created_at=at
-            )
-        )
-        audit.add(connection, merchant, "operator", "user.add", user_id, f"{user} {role}")
+    try:
+        people.check_password(password)
+        hashed = auth.hash_password(password)
+        with store.write() as connection:
+            merchant = connection.execute(sa.select(merchants.c.id).where(merchants.c.name == name)).scalar()
+            if merchant is None:
+                merchant = uuid7()
+                connection.execute(sa.insert(merchants).values(id=merchant, name=name, created_at=now_ms()))
+                audit.add(connection, merchant, "operator", "merchant.add", merchant, name)
+            people.add(connection, merchant, user, hashed, role, "operator")
+    except people.Refused as error:
+        raise Refused(str(error)) from None
     return {"merchant": merchant, "user": user}
+
+
+def client_add(
+    store: Store, name: str, redirect: list[str], public: bool = False, merchant: str | None = None
+) -> dict[str, Any]:
+    """A program that merchants may let in by OAuth; with `merchant`, only that one."""
+    try:
+        with store.write() as connection:
+            whose = _merchant(connection, merchant) if merchant else None
+            client_id, secret = oauth.add_client(
+                connection, name, redirect, public=public, merchant=whose, who="operator"
+            )
+    except ValueError as error:
+        raise Refused(str(error)) from None
+    return {"rows": [{"client_id": client_id}]} | ({"secret": secret} if secret else {})
+
+
+def client_list(store: Store) -> dict[str, Any]:
+    with store.read() as connection:
+        columns = (oauth_clients.c.id, oauth_clients.c.name, oauth_clients.c.redirect_uris, oauth_clients.c.revoked_at)
+        return {"rows": [dict(row._mapping) for row in connection.execute(sa.select(*columns))]}
+
+
+def client_revoke(store: Store, client: str) -> dict[str, Any]:
+    """It and every grant that it has end within a second."""
+    with store.write() as connection:
+        if not oauth.revoke_client(connection, client, None, "operator"):
+            raise Refused(f"there is no program {client}: `client list` shows them")
+    return {}
 
 
 def key_add(store: Store, merchant: str, label: str = "", scopes: list[str] | None = None) -> dict[str, Any]:
@@ -93,10 +111,7 @@ def key_revoke(store: Store, key: str) -> dict[str, Any]:
         row = auth.find_key(connection, key)
         if row is None:
             raise Refused("there is no such key: `key list MERCHANT` shows their ids")
-        mine = (api_keys.c.merchant_id == row.merchant_id, api_keys.c.id == row.id)
-        connection.execute(
-            sa.update(api_keys).where(*mine, api_keys.c.revoked_at.is_(None)).values(revoked_at=now_ms())
-        )
+        auth.revoke_key(connection, row.merchant_id, row.id)
         audit.add(connection, row.merchant_id, "operator", "key.revoke", row.id, row.label)
     return {}
 
@@ -228,6 +243,9 @@ def audit_check(store: Store) -> dict[str, Any]:
 
 OPERATIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "merchant_add": merchant_add,
+    "client_add": client_add,
+    "client_list": client_list,
+    "client_revoke": client_revoke,
     "key_add": key_add,
     "key_list": key_list,
     "key_revoke": key_revoke,

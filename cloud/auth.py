@@ -86,6 +86,18 @@ def session(store: Store, token: str) -> Who | None:
     return Who(row.merchant_id, f"user {row.name}", scopes, row.role, row.csrf, row.id, row.merchant_name)
 
 
+def right_password(store: Store, who: Who, password: str) -> bool:
+    """Of the person whose session it is: asked again before their password changes."""
+    with store.read() as connection:
+        mine = (users.c.merchant_id == who.merchant, users.c.id == who.id)
+        hashed = connection.execute(sa.select(users.c.password_hash).where(*mine)).scalar()
+    with _one_by_one:
+        try:
+            return _hasher.verify(hashed or _nobody, password) and hashed is not None
+        except (argon2.exceptions.VerifyMismatchError, argon2.exceptions.InvalidHashError):
+            return False
+
+
 def log_out(store: Store, token: str) -> None:
     with store.write() as connection:
         connection.execute(sa.delete(sessions).where(sessions.c.token_hash == _digest(token)))
@@ -121,6 +133,15 @@ def key_owner(store: Store, key: str) -> Who | None:
             )
         ).first()
     return Who(row.merchant_id, f"key {row.id}", frozenset(row.scopes.split()), id=row.id) if row else None
+
+
+def revoke_key(connection: sa.Connection, merchant: str, key_id: str) -> str | None:
+    """-> its label; None: there is no such key of theirs."""
+    mine = (api_keys.c.merchant_id == merchant, api_keys.c.id == key_id)
+    revoked = sa.func.coalesce(api_keys.c.revoked_at, now_ms())
+    return connection.execute(
+        sa.update(api_keys).where(*mine).values(revoked_at=revoked).returning(api_keys.c.label)
+    ).scalar()
 
 
 def find_key(connection: sa.Connection, key: str) -> Any:

@@ -17,11 +17,12 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ASGIApp, Message, Receive, Send
 from prometheus_client import generate_latest
 
-from cloud import metrics
+from cloud import metrics, order_page
 from cloud.api import problem
 from cloud.api.access import key_guard
 from cloud.api.asyncapi import asyncapi
 from cloud.api.claims import claim
+from cloud.api.oauth import metadata, revoke, token
 from cloud.api.routes import ROUTES
 from cloud.console.pages import Console
 from cloud.context import Cloud, Context
@@ -56,6 +57,9 @@ def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
     return request.app.openapi_schema.to_schema()
 
 
+OPEN = (claim, token, revoke, metadata, openapi, asyncapi, healthz, show_metrics)  # without a key or a session
+
+
 def make_app(cloud: Context) -> Litestar:
     """The application. Everything a handler needs comes as `cloud`."""
     api = Router(
@@ -69,7 +73,7 @@ def make_app(cloud: Context) -> Litestar:
         return cloud
 
     return Litestar(
-        route_handlers=[api, claim, openapi, asyncapi, healthz, show_metrics, *Console(cloud).routes()],
+        route_handlers=[api, *OPEN, *Console(cloud).routes()],
         dependencies={"cloud": Provide(provide)},
         exception_handlers={Exception: problem.handle},
         request_max_body_size=MAX_BODY,

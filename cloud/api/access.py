@@ -1,4 +1,4 @@
-"""Who calls: API keys for /v1. A route names the scope it needs in opt["scope"]."""
+"""Who calls: API keys and OAuth access tokens for /v1. A route names the scope it needs in opt["scope"]."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
-from cloud import auth
+from cloud import auth, oauth
 from cloud.api.problem import Problem
 from cloud.auth import Buckets, Who
 from cloud.store.database import Store
@@ -64,7 +64,8 @@ class Keys:
             address = connection.client.host if connection.client else ""
             if wait := self._wrong.take(address):
                 raise Problem(429, "too-many-wrong-keys", "Too many wrong keys from here.", retry_after_s=wait)
-            who = await anyio.to_thread.run_sync(auth.key_owner, self._store, key)
+            owner = oauth.owner if key.startswith(oauth.ACCESS) else auth.key_owner
+            who = await anyio.to_thread.run_sync(owner, self._store, key)
             if who is None:
                 raise Problem(401, "wrong-key", "This key is not known, or was revoked.")
             self._wrong.give_back(address)
