@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from cloud import events, metrics
+from cloud import events, figures, metrics
 from cloud.events import Bell, to_json
 from cloud.leases import Leases
 from cloud.reader_door import Reader, ReaderDied
@@ -65,7 +65,7 @@ class Readings:
 
     def some(self) -> int:
         """Read some jobs -> how many there were. What just came goes before what is to be read again."""
-        return self._some("stored", AT_ONCE) or self._some("again", AT_ONCE // 10)
+        return self._some("stored", AT_ONCE) or self._some("again", AT_ONCE // 10) or figures.some_again(self._store)
 
     def _some(self, state: str, limit: int) -> int:
         query = (
@@ -192,6 +192,7 @@ class Readings:
             ),
             updates,
         )
+        figures.apply(connection, [(u["b_merchant"], u["b_id"]) for u in updates])
         events.add_many(connection, news)
 
 

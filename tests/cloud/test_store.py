@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from cloud import audit
-from cloud.store import access, counter, rules, schema  # noqa: F401: their tables
+from cloud.store import access, counter, figures, rules, schema  # noqa: F401: their tables
 from cloud.store.database import Busy, Plain, Store
 
 
