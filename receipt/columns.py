@@ -85,6 +85,28 @@ UNITS: Final = frozenset(
         "kgm",
         "und",
         "portion",
+        "pkt",
+        "pkts",
+        "pack",
+        "packet",
+        "kotak",
+        "bungkus",
+        "tin",
+        "can",
+        "set",
+        "pair",
+        "dz",
+        "doz",
+        "roll",
+        "bot",
+        "btls",
+        "upak",
+        "уп",
+        "порц",
+        "τεμ",
+        "τμχ",
+        "tem",
+        "tmx",
     ]
 )
 _HEADS: Final = w.COL_NAME | w.COL_QTY | w.COL_PRICE | w.COL_AMOUNT
@@ -93,13 +115,13 @@ _BETWEEN: Final = frozenset(
 )
 _JOIN = " \tx*@×=/.,|:$€¥￥£+()[]-~"
 _CODE = re.compile(r"^\s*[*#]?\s*((?=[A-Z\d.\-/]*\d{3})[A-Z]{0,4}[\d.\-/]{4,18}[A-Z]?)\s+(?=\S)")
-_EDGE = re.compile(r"^[\s*#\-.>+:|/]+|[\s*#:\-=.@|/]+$")
+_EDGE = re.compile(r"^[\s*#\-.>+:|/]+|[\s*#:\-=.@|/(]+$")
 _LEAD = re.compile(
     r"\s*[*\-]?\s*(?:(\d{1,3}(?:[.,]\d{1,3})?)\s?(?:x|\*|pcs|pc|stk|@|份|个|個|点|개|-|\))?\.?\s+|x\s?(\d{1,3})\s+|(\d{1,3})\s?x\s*)(?=\S)"
 )
 _RATE_COLUMN = re.compile(r"\s{2,}\(?%?\d{1,2}(?:[.,]\d{1,2})?\s?%?\)?\s*\*?\s*$")
 _TIMES = re.compile(
-    r"(?<![\d.,])(\d+(?:[.,]\d+)?)\s?([^\W\d_]{1,5}\.?)?\s?[x*@]\s{0,12}(?:[^\W\d_$€¥￥]{0,4}[$€¥￥£]?\s?)(\d[\d.,]*)"
+    r"(?<![\d.,])(\d+(?:[.,]\d+)?)\s?([^\W\d_]{1,5}\.?)?\s?[x*@]\s{0,12}(?:[^\W\d_$€¥￥]{0,4}[$€¥￥£]?\s?)(\d[\d.,]*)(?![x*]\d)"
 )
 _AT_PRICE = re.compile(r"@\s{0,6}(?:rm|rp|\$|€|¥)?\s?(\d[\d.,]*)")
 
@@ -139,6 +161,8 @@ def take_apart(row: Row, page: Page) -> Parts:
             one = next((num for num in nums if num.start == match.start(1)), None)
             two = next((num for num in nums if num.start <= match.start(3) < num.end), None)
             proved = money is None or (one is not None and two is not None and _multiply(one, two, money))
+            if money is None and two is not None and two.whole and page.decimals and not two.symbol:
+                proved = False  # "CURTAIN 140X100"
             if one is not None and two is not None and two is not money and not one.percent and proved:
                 parts.quantity, parts.price = one.value, two.value
                 unit = (match.group(2) or "").rstrip(".")
@@ -319,6 +343,9 @@ def _columns(parts: Parts, columns: list[Num], money: Num, page: Page, folded: s
     if attached and first.unit != "x" and first.unit not in ("pcs", "pc", "stk", "st", "un", "kg", "ea"):
         return []
     if first.whole and 0 < first.value <= 999 * SCALE and first.raw[0] != "0":
+        sized = first.start > 1 and folded[first.start - 1] in "x*" and folded[first.start - 2].isdigit()
+        if sized:
+            return []  # "TEA 4*6"
         marked = first.unit == "x" or (first.start and folded[first.start - 1] in "x*")
         if first.start == 0 or folded[first.start - 1] in " x*@":
             if marked:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -10,6 +11,8 @@ from receipt.columns import is_head
 from receipt.ledger import Ledger
 from receipt.numbers import SCALE
 from receipt.page import Page
+
+_POINTED = re.compile(r"\d{1,3}\. ")  # "1. THINNER": the number of a line
 
 
 @dataclass(slots=True)
@@ -89,9 +92,12 @@ def decide_quantities(drafts: list[Draft], page: Page, ledger: Ledger) -> None:
     headed = any(row.mask & w.COL_QTY for row in page.rows if is_head(row, page))
     open_ones = [draft for draft in drafts if draft.quantity is None]
     leads = [draft.lead // SCALE for draft in open_ones if draft.lead is not None]
+    pointed = [draft.lead // SCALE for draft in drafts if draft.lead is not None and _POINTED.match(draft.name)]
     weak = [draft.weak // SCALE for draft in open_ones if draft.weak is not None]
     count = _count(page, ledger)
-    numbered = len(leads) >= 3 and leads == list(range(leads[0], leads[0] + len(leads))) and leads[0] <= 1
+    numbered = (len(leads) >= 3 and leads == list(range(leads[0], leads[0] + len(leads))) and leads[0] <= 1) or (
+        len(pointed) > 1 and pointed == list(range(1, len(pointed) + 1))
+    )
     take_lead = (
         bool(leads)
         and not numbered
@@ -126,7 +132,7 @@ def decide_quantities(drafts: list[Draft], page: Page, ledger: Ledger) -> None:
                 draft.name = f"{draft.name} {draft.weak // SCALE}"
     _price_each(drafts, page, ledger)
     for draft in drafts:
-        if draft.quantity is not None and draft.lead is not None and draft.lead == draft.quantity:
+        if draft.lead is not None and (take_lead or numbered or draft.lead == draft.quantity):
             draft.name = draft.lead_name or draft.name
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from receipt import words as w
-from receipt.columns import is_head
-from receipt.numbers import Num
+from receipt.columns import is_head, leading
+from receipt.numbers import SCALE, Num
 from receipt.page import Page, Row
 
 _SUMS: Final = (
@@ -30,6 +30,7 @@ _SUMS: Final = (
 )
 
 
+_ITEM_WORDS: Final = frozenset(("tender", "discount", "weak", "service", "tip", "change"))  # also names of items
 _MAX_ENTRIES: Final = 200
 _MAX_MISSING: Final = 24
 
@@ -149,6 +150,7 @@ class Ledger:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.roles: list[str] = ["" if is_head(row, page) else role_of(row, page) for row in page.rows]
+        self._ordered()
         here = {place: place for place, row in enumerate(page.rows) if self.roles[place] and row.amounts}
         if len(here) > _MAX_ENTRIES:  # no receipt: keep its ends, so that all that follows stays quick
             places = sorted(here)
@@ -163,6 +165,18 @@ class Ledger:
             if large and not any(abs(entry.value - one.value) <= 600 for one in self.entries if one.role == "total"):
                 self.entries.remove(entry)
                 self.roles[entry.row] = ""
+
+    def _ordered(self) -> None:
+        """Above the first sum, a line that begins with a quantity is an item whatever its words mean elsewhere:
+        "1 OCTOPUS 16.00", "1 HAPPY HOUR SET 27,273"."""
+        first = next((place for place, role in enumerate(self.roles) if role in ("total", "subtotal")), 0)
+        for place, role in enumerate(self.roles[:first]):
+            row = self.page.rows[place]
+            if role not in _ITEM_WORDS or len(row.amounts) != 1 or row.amounts[0].negative:
+                continue
+            lead = leading(row)
+            if lead is not None and lead[0] <= 99 * SCALE and (role != "discount" or self._spare(row) > 2):
+                self.roles[place] = ""
 
     @property
     def money(self) -> bool:

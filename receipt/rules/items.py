@@ -15,11 +15,12 @@ from receipt.columns import is_bare, is_head, leading, pair_for, take_apart
 from receipt.drafts import Draft, decide_quantities, until_the_sum
 from receipt.ledger import Ledger
 from receipt.model import Finding
-from receipt.numbers import SCALE
+from receipt.numbers import SCALE, Num
 from receipt.page import Page, Row
 from receipt.parts import Parts
 from receipt.rules.tax import table_of
 
+_MEASURES: Final = frozenset(("l", "lt", "ltr", "lit", "kg", "л", "кг", "gal", "m3"))
 _ENDS: Final = frozenset(("total", "subtotal", "tax", "tender", "change", "rounding", "service", "weak", "tip"))
 _META: Final = (
     w.DATE
@@ -46,7 +47,44 @@ def read(page: Page, ledger: Ledger) -> list[Draft]:
     drafts = _gather(page, ledger, start, end)
     drafts = until_the_sum(drafts, ledger)
     decide_quantities(drafts, page, ledger)
+    _measure(drafts, page)
     return drafts
+
+
+def _measure(drafts: list[Draft], page: Page) -> None:
+    """What was measured stands around its line: "22.73 LITRE PUMP 6", "FUELSAVE 95  50.00", "2.200 RM / LITRE"."""
+    places = {row.index: place for place, row in enumerate(page.rows)}
+    taken = {draft.line for draft in drafts}
+    for draft in drafts:
+        if draft.quantity not in (None, SCALE) or not draft.amount:
+            continue
+        place = places[draft.line]
+        around = [
+            row for row in page.rows[max(0, place - 1) : place + 3] if row.index == draft.line or row.index not in taken
+        ]
+        if not any(
+            row.mask & (w.UNIT_L | w.UNIT_KG) or any(num.unit in _MEASURES for num in row.nums) for row in around
+        ):
+            continue
+        nums = [num for row in around for num in row.nums if num.places >= 2 and num.value and not num.percent]
+        found = next(
+            (
+                (one, two)
+                for at, one in enumerate(nums)
+                for two in nums[at + 1 :]
+                if abs(one.value * two.value // SCALE - draft.amount) <= max(150, draft.amount // 1000)
+                and SCALE not in (one.value, two.value)
+            ),
+            None,
+        )
+        if found is not None:
+            many, each = sorted(found, key=_is_price)
+            draft.quantity, draft.unit_price = many.value, each.value
+
+
+def _is_price(num: Num) -> tuple[bool, bool, bool]:
+    """Whether a number is more likely what a litre costs than how many there are."""
+    return num.unit not in _MEASURES, bool(num.symbol), num.places == 3
 
 
 def orders(page: Page) -> list[Draft]:
@@ -108,6 +146,7 @@ def _gather(page: Page, ledger: Ledger, start: int, end: int) -> list[Draft]:
     drafts: list[Draft] = []
     pending: list[tuple[str, int, Parts]] = []
     headed = start > 0
+    across = max((len(row.text) for row in rows), default=0)  # columns that the paper is used for
     loose: Parts | None = None  # "2 x 4.50" above the item that it belongs to
     below = _names_below(page, ledger, start, end)
     for place in range(start, end):
@@ -146,11 +185,18 @@ def _gather(page: Page, ledger: Ledger, start: int, end: int) -> list[Draft]:
             if not previous.name:
                 previous.name, previous.line = parts.name, row.index
             continue
+        beside = bool(pending) and pending[-1][1] == row.index - 1  # the line above is text alone
+        if parts.name and beside and parts.amount is not None and _is_code(parts):
+            parts.code, parts.name = parts.name, ""
         if parts.name:
             if parts.amount is not None:
                 if not parts.amount and not page.decimals:
                     continue  # "ICE LESS 0": how the item above is wanted
                 draft = _draft(parts.name, row.index, parts)
+                if beside and _goes_on(pending[-1][2], parts, previous):  # "1 GRANDE CHICKEN", "BURRITO  64.00"
+                    draft = _draft(f"{pending[-1][0]} {parts.name}", pending[-1][1], parts)
+                    draft.lead = pending[-1][2].lead
+                    draft.lead_name = f"{pending[-1][2].lead_name} {parts.name}"
                 if loose is not None and _explains(draft, loose):
                     draft.quantity, draft.unit_price = loose.quantity, loose.price
                 loose = None
@@ -176,7 +222,7 @@ def _gather(page: Page, ledger: Ledger, start: int, end: int) -> list[Draft]:
             continue
         named = pending and (parts.amount is not None or parts.price is not None)
         if named and not (parts.amount is None and previous is not None and _explains(previous, parts)):
-            drafts.append(_named(_name_lines(pending, headed or bool(drafts)), parts))
+            drafts.append(_named(_name_lines(pending, headed or bool(drafts), across), parts))
             pending = []
             continue
         loose = parts if parts.quantity and parts.price and parts.amount is None else None
@@ -184,6 +230,20 @@ def _gather(page: Page, ledger: Ledger, start: int, end: int) -> list[Draft]:
             _explain(previous, parts, row)
         pending = []
     return [draft for draft in drafts if draft.name] if below else drafts
+
+
+def _goes_on(begun: Parts, parts: Parts, previous: Draft | None) -> bool:
+    """Whether a name begins on the line above: only that one has a quantity in front, as the item before it had."""
+    counted = previous is not None and previous.lead is not None
+    return counted and begun.lead is not None and parts.lead is None and parts.quantity is None
+
+
+def _is_code(parts: Parts) -> bool:
+    """An article's number with letters in it, before its numbers: "BGB88  1  75.47  75.47"."""
+    name = parts.name
+    if " " in name or name != name.upper() or parts.price is None or parts.quantity is None:
+        return False
+    return 4 <= len(name) <= 14 and any(map(str.isdigit, name)) and any(map(str.isalpha, name))
 
 
 def _spare(row: Row) -> int:
@@ -205,6 +265,8 @@ def _names_below(page: Page, ledger: Ledger, start: int, end: int) -> bool:
         if row.rule or (row.amounts and ledger.roles[place]) or (row.mask & w.COUNT and _counts(row, page)):
             continue
         parts = _parts(row, page) if row.amounts else None
+        if numeric == 0 and parts is not None and parts.name and parts.price is not None:
+            return False  # "TENDERLOIN @43.37": a name with its price begins the list
         if parts is None or (parts.amount is None and (parts.name or parts.price is None)):
             if row.letters > 2 and not row.dates and not (numeric == 0 and _is_meta(row, page)):
                 awaits = False
@@ -235,12 +297,12 @@ def _named(used: list[tuple[str, int, Parts]], parts: Parts) -> Draft:
     return draft
 
 
-def _name_lines(pending: list[tuple[str, int, Parts]], inside: bool) -> list[tuple[str, int, Parts]]:
+def _name_lines(pending: list[tuple[str, int, Parts]], inside: bool, across: int) -> list[tuple[str, int, Parts]]:
     """Which of the lines of text above the numbers are the name: inside the list all, before it what looks like an
-    item.
+    item. A short line is none that went on in the next: it heads a group ("FROZEN", then what was frozen).
     """
     if inside:
-        return pending[-3:]
+        return pending[-3:] if len(pending[0][0]) * 2 > across else pending[-1:]
     for place in range(len(pending) - 1, max(-1, len(pending) - 4), -1):
         if pending[place][2].code or pending[place][2].lead is not None:
             return pending[place:]
@@ -270,11 +332,11 @@ def _counts(row: Row, page: Page) -> bool:
     """Whether the number of pieces follows its word ("QTY: 4"): "PORK PIECES 2 4.00" is an item."""
     for _, end, phrase in row.matches:
         if page.meanings[phrase] & w.COUNT:
-            follower = row.folded[end : end + 12].lstrip(" :.(s)=")
+            follower = row.folded[end:].lstrip(" :.(s)=")
             if ":" not in row.folded[end : end + 3] and any(num.places == 2 or num.symbol for num in row.amounts):
                 return False  # "Item 1  10.00"
             return follower[:1].isdigit() and (
-                row.folded[end : end + 3].find(":") >= 0 or _spare(row) <= 3 or len(row.nums) == 1
+                row.folded[end:].lstrip().startswith(":") or _spare(row) <= 3 or len(row.nums) == 1
             )
     return False
 

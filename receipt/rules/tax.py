@@ -87,8 +87,8 @@ def table_of(page: Page) -> list[tuple[int, int, int, int]]:
     found: list[tuple[int, int, int, int]] = []
     seen: set[tuple[int, int]] = set()
     for row in page.rows:
-        if len(row.amounts) < 2:
-            continue
+        if len(row.amounts) < 2 or row.amounts[0].negative != row.amounts[-1].negative:
+            continue  # "6% OFF @4.61  -0.29"
         for rate in _rates(row):
             values = [abs(num.value) for num in row.amounts]
             if rate in values and not any(num.percent for num in row.nums):
