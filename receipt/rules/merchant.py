@@ -33,14 +33,20 @@ _REGISTERED_FIRST = frozenset(("MY", "SG"))
 def read(page: Page) -> Finding | None:
     rows = page.rows[:_HEAD_ROWS]
     best: tuple[float, int] | None = None
+    second = -1.0  # the score of the next best line
     widest = max((row.width * row.height for row in rows[:5]), default=1)
     registered = page.country in _REGISTERED_FIRST
     for place, row in enumerate(rows):
         if row.rule or row.letters < 2:
             continue
         score = _score(row, place, widest, registered)
-        if score is not None and (best is None or score > best[0] + 0.01):
+        if score is None:
+            continue
+        if best is None or score > best[0] + 0.01:
+            second = best[0] if best is not None else second
             best = (score, place)
+        else:
+            second = max(second, score)
     if best is None or best[0] < 0.75:
         for row in page.rows[_HEAD_ROWS:]:  # some print their name at the foot
             if row.mask & w.COMPANY and _LEGAL_FORM.search(row.folded) and not row.nums and row.letters < 40:
@@ -56,6 +62,12 @@ def read(page: Page) -> Finding | None:
             pieces.append(piece)
     name = _clean(" ".join(pieces))
     confidence = 0.88 if score > 2.1 else 0.8 if score > 1.2 else 0.5
+    row = rows[place]
+    if len(pieces) == 1 and place < 2 and row.mask & w.COMPANY:
+        # one whole line that says what it is, and nothing near it that could be the name as well
+        alone = place == 0 and score - second > 1
+        if alone or (registered and _LEGAL.search(row.folded)):
+            confidence = 0.95
     return Finding(name, rows[first].index, confidence, "head")
 
 

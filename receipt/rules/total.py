@@ -111,7 +111,7 @@ def read(ledger: Ledger, items_sum: int | None) -> Choice | None:
         score, choice = best
         if choice.entry is not None and not any(close(choice.value, value) for value in paid):
             for value in settled:
-                if choice.value <= 0 < value:
+                if choice.value <= 0 < value or (score < 1 and choice.value < value and counts.get(value, 0) > 1):
                     return Choice(value, choice.line, 0.6, "tender less change")
                 if close(choice.value, value, ROUNDED) and any(row.mask & w.ROUNDING for row in rows):
                     return Choice(value, choice.line, 0.93, "paid, rounded")
@@ -128,6 +128,9 @@ def read(ledger: Ledger, items_sum: int | None) -> Choice | None:
             for row in rows if parts else ():
                 if row.amounts and close(row.amounts[-1].value, base + parts):
                     return Choice(base + parts, row.index, 0.65, "subtotal and tax")
+    if subtotals and tenders and 0 < subtotals[-1] <= max(tenders) and not any(taxes):
+        entry = ledger.of("subtotal")[-1]
+        return Choice(entry.value, rows[entry.row].index, 0.6, "subtotal", entry)
     if tenders:
         entry = ledger.of("tender")[-1]
         return Choice(entry.value, rows[entry.row].index, 0.6, "tender", entry)
