@@ -73,7 +73,7 @@ def make_app(cloud: Context) -> Litestar:
         return cloud
 
     return Litestar(
-        route_handlers=[api, *OPEN, *Console(cloud).routes()],
+        route_handlers=[api, *OPEN, *Console(cloud).routes(), *order_page.routes(cloud)],
         dependencies={"cloud": Provide(provide)},
         exception_handlers={Exception: problem.handle},
         request_max_body_size=MAX_BODY,

@@ -32,6 +32,8 @@ PUBLIC = {
     "/v1/openapi.json",
     "/v1/asyncapi.json",
     "/v1/claims/{code}",
+    *(f"/{kind}/{{door}}{leaf}" for kind in "ts" for leaf in ("", "/add", "/basket", "/line", "/where", "/order")),
+    *(f"/o/{{link}}{leaf}" for leaf in ("", "/live", "/again", "/withdraw", "/contact")),  # by a token alone
     "/-/openapi",
     "/-/openapi/openapi.json",
     "/-/openapi/{path}",
@@ -54,6 +56,9 @@ OWN_ONLY = {  # lists and actions without an id: they show the caller's own thin
     "/v1/shop/pace",
     "/v1/shop/slip",
     "/v1/shop/logo",
+    "/v1/menu",
+    "/v1/front",
+    "/v1/tables",
 }
 BODIES: dict[str, Any] = {"reject": {"reason": "x"}, "cancel": {"reason": "x"}, "close": {"reason": "x"}, "reprint": {}}
 
