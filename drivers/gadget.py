@@ -175,7 +175,6 @@ class GadgetPort:
         except OSError:
             pass
         os.eventfd_write(self._wake, 1)
-        self._end_link()
         threading.Thread(target=self._let_go, daemon=True, name=f"gadget {self._name} closes").start()
 
     def _let_go(self) -> None:
@@ -237,7 +236,10 @@ class GadgetPort:
             link.end()
 
     def _from_host(self) -> None:
-        out = self._fds[2]
+        self._pass_on(self._fds[2])
+        self._end_link()  # not earlier: what was read is given first
+
+    def _pass_on(self, out: int) -> None:
         while self._wait(lambda: self._enabled):
             try:
                 data = os.read(out, HIGH_SPEED_PACKET)
@@ -247,9 +249,9 @@ class GadgetPort:
             if not data:  # a packet of no length, which ends a transfer
                 continue
             self._heed()  # a host that has just come was announced before its first byte
-            while not self._closing:
+            while True:
                 link = self._link or self._begin_link()
-                if not link.over and link.give(data):
+                if (not link.over and link.give(data)) or self._closing:
                     break
                 with self._news:  # the relay has hung up on this link: the till goes on in a new one
                     if self._link is link:
