@@ -1,0 +1,123 @@
+#!/bin/sh
+# A Debian package of the box: systemd/board/build-deb.sh SUITE [ARCH]     for example: bookworm arm64
+#   SUITE  bookworm (Debian 12, Raspberry Pi OS Bookworm) or trixie (Debian 13)
+#   ARCH   amd64 or arm64; without it, this machine's. Another one runs through qemu-user.
+# The package holds one release, /opt/tillwire/releases/VERSION: a Python environment of the locked packages, checked by
+# their hashes, for that Debian's own Python. Nothing is fetched when it is installed. out/board keeps what is slow.
+# Needs root, and: mmdebstrap, dpkg-dev, python3-pip, and for another ARCH qemu-user-static and binfmt-support.
+set -eu
+cd "$(dirname "$0")/../.."
+here=$PWD/systemd/board
+suite=${1:?usage: $0 SUITE [ARCH]} arch=${2:-$(dpkg --print-architecture)}
+out=$PWD/out/board
+version=${VERSION:-$(sed -n 's/^version = //p' setup.cfg)}
+case $suite in
+bookworm) python=3.11 next=3.12 mark=deb12 sound=libasound2 ;;
+trixie) python=3.13 next=3.14 mark=deb13 sound=libasound2t64 ;;
+*) echo "$suite: bookworm or trixie" >&2 && exit 2 ;;
+esac
+case $arch in
+amd64) machine=x86_64 ;;
+arm64) machine=aarch64 ;;
+*) echo "$arch: amd64 or arm64" >&2 && exit 2 ;;
+esac
+release=/opt/tillwire/releases/$version
+package=$out/tillwire_$version+${mark}_$arch.deb
+say() { printf 'tillwire: %s\n' "$*" >&2; }
+
+mkdir -p "$out"
+work=$(mktemp -d "$out/work.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+
+base=$out/build-$suite-$arch.tar
+if [ ! -e "$base" ]; then
+    say "a $suite $arch tree to build in: some minutes, kept as $base"
+    mmdebstrap --quiet --format=tar --variant=minbase --architectures="$arch" --aptopt='APT::Install-Recommends "false"' \
+        --include=python3,python3-dev,gcc,libc6-dev,libasound2-dev "$suite" "$base.new"
+    mv "$base.new" "$base"
+fi
+
+# What has no wheel of its own is compiled in the tree; its archive is checked by its hash like all others.
+wheels=$out/wheels-$suite-$arch
+if ! cmp -s "$here/requirements.lock" "$wheels/.lock"; then
+    say "the locked packages, for Python $python on $machine"
+    rm -rf "$wheels"
+    mkdir -p "$wheels"
+    locked() { awk -v keep="$1" '/^[a-z0-9]/ { on = (($0 ~ /^simpleaudio==/) == keep) } on' "$here/requirements.lock"; }
+    locked 0 >"$work/wheels.txt"
+    locked 1 >"$work/compiled.txt"
+    platforms=$(for glibc in 2_17 2_24 2_26 2_27 2_28 2_31 2_34; do printf ' --platform manylinux_%s_%s' $glibc $machine; done)
+    # shellcheck disable=SC2086 # a list of options
+    python3 -m pip --quiet download --require-hashes --no-deps --only-binary=:all: --dest "$wheels" \
+        --python-version "$python" --implementation cp --platform "manylinux2014_$machine" $platforms \
+        -r "$work/wheels.txt"
+    python3 -m pip --quiet download --require-hashes --no-deps --no-binary=:all: --dest "$wheels" -r "$work/compiled.txt"
+    cp "$here/requirements.lock" "$wheels/.lock"
+fi
+
+say "release $version in a $suite $arch tree"
+tree=$work/tree
+mkdir "$tree"
+tar -C "$tree" -xf "$base"
+mkdir -p "$tree/wheels" "$tree/source" "$tree$release"
+cp "$wheels"/* "$tree/wheels/"
+git ls-files -z agent config drivers receipt relay wire setup.cfg pyproject.toml README.md LICENSE |
+    tar -C . --null -T - -cf - | tar -C "$tree/source" -xf -
+sed -i "s/^version = .*/version = $version/; /^ *cloud/d; /tillwire-cloud/d" "$tree/source/setup.cfg"
+cat >"$tree/build.sh" <<BUILD
+set -eu
+pip() { PYTHONPATH="\$(echo /wheels/pip-*.whl)" /build/bin/python -m pip --quiet --no-cache-dir "\$@"; }
+python3 -m venv --without-pip /build
+pip install --no-index --find-links /wheels setuptools
+pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /wheels /wheels/simpleaudio-*.tar.gz
+rm /wheels/simpleaudio-*.tar.gz
+pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /wheels /source
+python3 -m venv --without-pip $release
+PYTHONPATH="\$(echo /wheels/pip-*.whl)" $release/bin/python -m pip --quiet --no-cache-dir install --no-index --no-deps \
+    --no-compile \$(ls /wheels/*.whl | grep -v '/pip-')
+find $release/bin -mindepth 1 ! -name 'tillwire*' ! -name 'python*' -delete
+rm -rf $release/bin/python-* $release/include $release/share
+$release/bin/python -m compileall -q -j 2 --invalidation-mode unchecked-hash $release/lib
+BUILD
+env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot "$tree" /bin/sh /build.sh
+
+say "package"
+root=$work/root
+mkdir -p "$root/opt/tillwire/releases" "$root/DEBIAN" "$root/usr/bin" "$root/usr/share/tillwire" "$root/usr/share/doc/tillwire" \
+    "$root/lib/systemd/system" "$root/lib/udev/rules.d" "$root/usr/lib/sysusers.d" "$root/usr/lib/tmpfiles.d"
+cp -a "$tree$release" "$root/opt/tillwire/releases/"
+# Only a change of what the relay is made of makes an update stop the till's line for its third of a second.
+(cd "$root$release"/lib/python*/site-packages && find relay drivers config receipt serial usb -name '*.py' -o -name '*.sql' -o -name '*.toml' |
+    LC_ALL=C sort | xargs sha256sum; echo "$python") | sha256sum | cut -d' ' -f1 >"$root$release/relay.sha256"
+ln -s /opt/tillwire/current/bin/tillwire "$root/usr/bin/tillwire"
+cp config/agent.toml "$root/usr/share/tillwire/agent.toml"
+cp LICENSE "$root/usr/share/doc/tillwire/copyright"
+cp systemd/tillwire-relay.service systemd/tillwire-agent.service "$root/lib/systemd/system/"
+for unit in systemd/tillwire-gadget.service; do [ ! -e "$unit" ] || cp "$unit" "$root/lib/systemd/system/"; done
+for rules in systemd/*.rules; do [ ! -e "$rules" ] || cp "$rules" "$root/lib/udev/rules.d/"; done
+grep -v tillwire-cloud systemd/tillwire.sysusers >"$root/usr/lib/sysusers.d/tillwire.conf"
+cp systemd/tillwire.tmpfiles "$root/usr/lib/tmpfiles.d/tillwire.conf"
+for script in preinst postinst prerm postrm; do
+    [ ! -e "$here/deb/$script" ] || sed "s/@VERSION@/$version/g" "$here/deb/$script" >"$root/DEBIAN/$script"
+done
+chmod 0755 "$root/DEBIAN"/p* 
+cat >"$root/DEBIAN/control" <<CONTROL
+Package: tillwire
+Version: $version+$mark
+Architecture: $arch
+Maintainer: Tillwire <tillwire@localhost>
+Installed-Size: $(du -sk "$root" | cut -f1)
+Depends: python3 (>= $python), python3 (<< $next), $sound, libusb-1.0-0, systemd
+Recommends: alsa-utils
+Section: net
+Priority: optional
+Description: the box between a shop's till and its receipt printer
+ Passes print data on unchanged, captures each receipt, keeps it until the cloud has acknowledged it, and prints
+ orders on the same printer. Run "tillwire setup" after installing.
+CONTROL
+(cd "$root" && find . -type f ! -path './DEBIAN/*' -printf '%P\0' | LC_ALL=C sort -z | xargs -0 md5sum >DEBIAN/md5sums)
+find "$root" -newermt "@${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct)}" -exec touch -hd "@$SOURCE_DATE_EPOCH" {} +
+export SOURCE_DATE_EPOCH
+dpkg-deb --root-owner-group -Zxz -z6 --build "$root" "$package" >/dev/null
+(cd "$out" && sha256sum "$(basename "$package")" >"$(basename "$package").sha256")
+say "$package ($(du -h "$package" | cut -f1))"
