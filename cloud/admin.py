@@ -160,8 +160,7 @@ def box_revoke(store: Store, box: str) -> dict[str, Any]:
         owner = _owner(connection, box)
         if owner is None:
             raise Refused(f"there is no box {box}")
-        connection.execute(sa.update(boxes).where(boxes.c.id == box).values(revoked_at=now_ms(), online=False))
-        audit.add(connection, owner, "operator", "box.revoke", box)
+        box_table.revoke(connection, owner, box, "operator")
     return {}
 
 

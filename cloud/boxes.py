@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from cloud import audit
 from cloud.store.database import Store
 from cloud.store.schema import boxes, epochs, outbox
 from wire.messages import Command, encode, new, now_ms
@@ -44,6 +45,16 @@ def passwords(store: Store) -> dict[str, str]:
     with store.read() as connection:
         rows = connection.execute(sa.select(boxes.c.id, boxes.c.password_hash).where(boxes.c.revoked_at.is_(None)))
         return {row.id: row.password_hash for row in rows if row.password_hash.startswith("$2")}
+
+
+def revoke(connection: sa.Connection, merchant: str, box: str, who: str) -> bool:
+    """It may not connect any more, and what it sends is set aside. False: the merchant has no such box."""
+    mine = (boxes.c.merchant_id == merchant, boxes.c.id == box)
+    revoked = sa.func.coalesce(boxes.c.revoked_at, now_ms())
+    if not connection.execute(sa.update(boxes).where(*mine).values(revoked_at=revoked, online=False)).rowcount:
+        return False
+    audit.add(connection, merchant, who, "box.revoke", box)
+    return True
 
 
 def command(connection: sa.Connection, merchant: str, box: str, name: str, args: dict[str, Any] | None = None) -> str:

@@ -30,8 +30,8 @@ from urllib.parse import urlsplit
 import msgspec
 import sqlalchemy as sa
 
+from cloud import audit, metrics
 from cloud import events as event_log
-from cloud import metrics
 from cloud.events import Bell
 from cloud.store.database import Store
 from cloud.store.schema import deliveries, events, webhooks
@@ -170,6 +170,18 @@ def add(connection: sa.Connection, merchant: str, url: str, kinds: list[str]) ->
         )
     )
     return webhook_id, secret
+
+
+def remove(connection: sa.Connection, merchant: str, webhook_id: str, who: str) -> bool:
+    """With its deliveries. False: there is no such webhook of theirs."""
+    mine = (webhooks.c.merchant_id == merchant, webhooks.c.id == webhook_id)
+    if not connection.execute(sa.delete(webhooks).where(*mine)).rowcount:
+        return False
+    told = (deliveries.c.merchant_id == merchant, deliveries.c.webhook_id == webhook_id)
+    connection.execute(sa.delete(deliveries).where(*told))
+    event_log.clear_alarm(connection, merchant, "webhook", webhook_id)
+    audit.add(connection, merchant, who, "webhook.delete", webhook_id)
+    return True
 
 
 class Webhooks:

@@ -77,16 +77,8 @@ class Hooks(Controller):
     def remove(self, webhook_id: FromPath[str], request: Ask, cloud: Cloud) -> None:
         who = who_of(request)
         with cloud.store.write() as connection:
-            gone = connection.execute(
-                sa.delete(TABLE).where(TABLE.c.merchant_id == who.merchant, TABLE.c.id == webhook_id)
-            )
-            if not gone.rowcount:
+            if not webhooks.remove(connection, who.merchant, webhook_id, who.name):
                 raise not_found()
-            done = schema.deliveries
-            connection.execute(
-                sa.delete(done).where(done.c.merchant_id == who.merchant, done.c.webhook_id == webhook_id)
-            )
-            audit.add(connection, who.merchant, who.name, "webhook.delete", webhook_id)
 
     def one(self, webhook_id: str, request: Ask, cloud: Cloud) -> WebhookOut:
         with cloud.store.read() as connection:

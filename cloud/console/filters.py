@@ -7,6 +7,7 @@ import re
 from markupsafe import Markup, escape
 
 from cloud import words
+from cloud.api.shapes import iso
 
 
 def columns(text: str) -> int:
@@ -27,4 +28,16 @@ def clock(text: str | None) -> str:
     return text[11:16] if text else ""
 
 
-FILTERS = {"money": words.money, "clock": clock, "columns": columns, "tidy": tidy, "alert": words.alert}
+def moment(ms: int | None) -> str:
+    """ms since 1970 -> 2026-11-22 09:30 UTC."""
+    return f"{(iso(ms) or '')[:16].replace('T', ' ')} UTC" if ms else ""
+
+
+FILTERS = {
+    "moment": moment,
+    "money": words.money,
+    "clock": clock,
+    "columns": columns,
+    "tidy": tidy,
+    "alert": words.alert,
+}

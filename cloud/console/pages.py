@@ -6,11 +6,21 @@ from typing import Any
 
 from litestar import Response, Router
 
-from cloud.console import door, live, receipts, setup
+from cloud.console import (
+    access_apps,
+    access_boxes,
+    access_keys,
+    access_people,
+    access_webhooks,
+    door,
+    live,
+    receipts,
+    setup,
+)
 from cloud.console.desk import Ask, Desk, LoggedOut
 from cloud.context import Context
 
-PAGES = (door, live, receipts, setup)
+PAGES = (door, live, receipts, setup, access_boxes, access_people, access_apps, access_keys, access_webhooks)
 
 
 class Console:

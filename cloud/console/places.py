@@ -41,6 +41,12 @@ MENU = (
 )
 
 SETUP: tuple[Place, ...] = (
+    Place("access.boxes.title", "/setup/boxes", scope="owner", about="access.boxes.card"),
+    Place("access.people.title", "/setup/people", scope="owner", about="access.people.card"),
+    Place("access.apps.title", "/setup/apps", scope="owner", about="access.apps.card"),
+    Place("access.keys.title", "/setup/keys", scope="owner", about="access.keys.card"),
+    Place("access.webhooks.title", "/setup/webhooks", scope="owner", about="access.webhooks.card"),
+    Place("access.password.title", "/setup/password", about="access.password.card"),
     # one line for each page of the set-up, in the order in which a new shop needs them
 )
 
