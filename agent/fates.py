@@ -24,7 +24,9 @@ def step(slip: Slip, fate: dict[str, Any]) -> Slip:
     proof = Proof(fate.get("proof") or "")
     reason = str(fate.get("reason") or "")
     proven = state == "done" and proof in PROVEN
-    if slip.state in (OrderState.PRINTED, OrderState.CLOSED) and attempt <= slip.attempt:
+    if slip.state is OrderState.PRINTED and attempt <= slip.attempt:
+        return slip
+    if slip.state is OrderState.CLOSED and attempt <= slip.attempt and not proven:
         return slip
     if attempt < slip.attempt:  # an attempt that was given up
         if not proven:
@@ -49,8 +51,10 @@ def step(slip: Slip, fate: dict[str, Any]) -> Slip:
     if state == "expired" and slip.state is not OrderState.EXPIRED:
         why = reason or "it could not begin to print in time"
         return replace(slip, state=OrderState.EXPIRED, held=True, reason=why)
-    if state == "withdrawn":
+    if state == "withdrawn" and slip.state is OrderState.CANCELLING:
         return replace(slip, state=OrderState.CANCELLED, held=False, reason=slip.reason or reason)
+    if state == "withdrawn" and slip.state is OrderState.QUEUED:  # nobody cancelled it: it was to move, and goes on
+        return replace(slip, state=OrderState.RECEIVED)
     if state == "queued" and slip.state is OrderState.RECEIVED:
         return replace(slip, state=OrderState.QUEUED)
     return slip
@@ -70,9 +74,10 @@ def apply(connection: sqlite3.Connection, fate: dict[str, Any]) -> tuple[Slip | 
         now = clock.now()
         attempt, copy = int(fate["attempt"]), int(fate.get("copy") or 0)
         mark = "stop" if part.endswith(".stop") else "copy" if copy else ""
+        begun = OrderState.CANCELLING if fate["state"] == "withdrawn" else OrderState.QUEUED
         old = Slip(
             order_id, part, int(copy_number), 1, str(fate.get("printer") or ""), 1, attempt, mark, copy,
-            OrderState.QUEUED, False, Proof.NONE, "", 0, 600, now.boot, now.mono_ms, now.wall_ms, b"",
+            begun, False, Proof.NONE, "", 0, 600, now.boot, now.mono_ms, now.wall_ms, b"",
         )  # fmt: skip
         slips.put(connection, old, tell=False)
     new = step(old, fate)
@@ -94,13 +99,13 @@ def receive(connection: sqlite3.Connection, order: PrintOrder, printer: str) -> 
             slip = replace(old, content=slips.received(order, printer, False).content)
     else:
         new = slips.received(order, printer, held=False)
+        copy = max(old.on_paper, order.copy)
         slip = replace(
-            new, attempt=old.attempt, on_paper=old.on_paper,
-            mark="copy" if old.on_paper else "", copy=old.on_paper,
+            new, attempt=old.attempt, on_paper=old.on_paper, mark="copy" if copy else "", copy=copy
         )  # fmt: skip
-    cancelled = slips.cancelled(connection, order.order)
-    if fresh and cancelled is not None:
-        slip = replace(slip, state=OrderState.CANCELLED, held=False, reason=cancelled or "cancelled before it arrived")
+    reason = slips.not_wanted(connection, order)
+    if fresh and reason is not None:
+        slip = replace(slip, state=OrderState.CANCELLED, held=False, reason=reason or "cancelled before it arrived")
     row = slips.put(connection, slip)
     assert row is not None
     return slip, row, fresh
@@ -122,5 +127,13 @@ def hold(connection: sqlite3.Connection) -> outbox.Row:
 
 
 def cancel(connection: sqlite3.Connection, message: CancelOrder) -> list[Slip]:
-    slips.cancel(connection, message.order, message.reason)
-    return slips.of_order(connection, message.order)
+    """-> the slips that it is about."""
+    slips.cancel(connection, message)
+    found = slips.of_order(connection, message.order)
+    if not message.part:
+        return found
+    return [
+        s
+        for s in found
+        if (s.part, s.copy_number) == (message.part, message.copy_number) and s.asked <= message.attempt
+    ]

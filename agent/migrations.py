@@ -29,7 +29,7 @@ class Kind:
 
 
 CAPTURE = Kind("capture", 1, Migrations("capture"))
-AGENT = Kind("agent", 2, Migrations("agent"))
+AGENT = Kind("agent", 3, Migrations("agent"))
 
 
 @AGENT.steps()
@@ -41,6 +41,25 @@ def journals_of_the_relay(database: Database) -> None:
         " PRIMARY KEY (epoch, first)) WITHOUT ROWID"
     )
     database.execute("PRAGMA user_version = 2")
+
+
+@AGENT.steps()
+def cancels_of_parts(database: Database) -> None:
+    """3: a cancel may be of one slip; a slip keeps its label, style and other printers with its content."""
+    import msgspec
+
+    database.execute("ALTER TABLE cancels RENAME TO cancels_2")
+    database.execute(
+        "CREATE TABLE cancels (order_id TEXT NOT NULL, part TEXT NOT NULL DEFAULT '',"
+        " copy_number INTEGER NOT NULL DEFAULT 0, attempt INTEGER NOT NULL DEFAULT 0, reason TEXT NOT NULL,"
+        " wall_ms INTEGER NOT NULL, PRIMARY KEY (order_id, part, copy_number))"
+    )
+    database.execute("INSERT INTO cancels (order_id, reason, wall_ms) SELECT order_id, reason, wall_ms FROM cancels_2")
+    database.execute("DROP TABLE cancels_2")
+    for rowid, content in database.execute("SELECT rowid, content FROM slips WHERE content != x''").fetchall():
+        what = msgspec.msgpack.encode({"content": msgspec.msgpack.decode(content)})
+        database.execute("UPDATE slips SET content = ? WHERE rowid = ?", [what, rowid])
+    database.execute("PRAGMA user_version = 3")
 
 
 def migrate(path: Path, kind: Kind) -> str:

@@ -28,7 +28,7 @@ from agent.store import DiskBad, Store, get_meta, set_aside, set_meta
 from agent.uplink import Uplink
 from config.box import Box
 from wire import messages
-from wire.messages import BadMessage, CancelOrder, GoOrder, OrderState, PrintOrder, Proof
+from wire.messages import BadMessage, CancelOrder, CloseOrder, GoOrder, OrderState, PrintOrder, Proof
 
 log = logging.getLogger("tillwire.agent")
 
@@ -99,11 +99,16 @@ class Orders:
             found = await self.store.run(functools.partial(fates.cancel, message=message))
             incoming.done()
             for slip in found:
-                await self._cancel(slip, message.reason)
+                await self._cancel(slip, message.reason, moves=bool(message.part))
         elif isinstance(message, GoOrder):
             found = await self.store.run(lambda c: slips.of_order(c, message.order))
             for slip in found:
                 await self._go(slip, message.go)
+            incoming.done()
+        elif isinstance(message, CloseOrder):
+            found = await self.store.run(lambda c: slips.of_order(c, message.order))
+            for slip in found:
+                await self._close(slip, message.reason)
             incoming.done()
 
     async def _store_order(self, order: PrintOrder) -> Slip | None:
@@ -128,7 +133,19 @@ class Orders:
         else:
             await self._save(replace(slip, state=OrderState.CANCELLED, held=False, reason="the cloud gave no go"))
 
-    async def _cancel(self, slip: Slip, reason: str) -> None:
+    async def _close(self, slip: Slip, reason: str) -> None:
+        """A person dealt with it: it is not tried again, and nothing sounds for it any more."""
+        if slip.state is OrderState.QUEUED and slip.copy:  # the copy of an unconfirmed one is not needed any more
+            answer = await self.door.ask("withdraw", slip=slip.name, attempt=slip.attempt)
+            if answer.get("result") == "too_late":
+                return
+        elif slip.state not in (OrderState.UNCONFIRMED, OrderState.FAILED, OrderState.EXPIRED, OrderState.CLOSED):
+            await self._save(slip)  # it is told how it is
+            return
+        await self._save(replace(slip, state=OrderState.CLOSED, held=False, reason=reason))
+
+    async def _cancel(self, slip: Slip, reason: str, moves: bool = False) -> None:
+        """`moves`: only this slip, because another printer takes it; what is on paper stays wanted."""
         if slip.mark == "stop":
             return
         if slip.state in (OrderState.QUEUED, OrderState.CANCELLING):
@@ -138,12 +155,12 @@ class Orders:
                 await self._save(replace(slip, state=OrderState.CANCELLED, reason=reason))
             return  # too late: its fate comes, and then the STOP PREPARING slip
         if slip.state in (OrderState.RECEIVED, OrderState.FAILED, OrderState.EXPIRED):
-            if slip.on_paper:  # an earlier attempt may have been read in the kitchen
+            if slip.on_paper and not moves:  # an earlier attempt may have been read in the kitchen
                 await self._stop_preparing(slip)
             await self._save(replace(slip, state=OrderState.CANCELLED, held=False, reason=reason))
             return
         await self._save(slip)  # printing, printed, unconfirmed, cancelled: told again
-        if slip.state in (OrderState.PRINTED, OrderState.UNCONFIRMED):
+        if slip.state in (OrderState.PRINTED, OrderState.UNCONFIRMED) and not moves:
             await self._stop_preparing(slip)
 
     async def _stop_preparing(self, slip: Slip) -> None:
@@ -234,8 +251,9 @@ class Orders:
             and new.content
         ):
             copy = replace(
-                new, state=OrderState.RECEIVED, mark=new.mark or "copy", copy=max(1, new.on_paper), reason=""
-            )
+                new, state=OrderState.RECEIVED, mark=new.mark or "copy", copy=max(1, new.on_paper), reason="",
+                printer=self._other(new) or new.printer,
+            )  # fmt: skip
             await self._save(copy, tell=False)
             await self._advance(copy)
 
@@ -289,10 +307,13 @@ class Orders:
                 await self._advance(slip)
             elif slip.state is OrderState.FAILED and self._may_retry(slip, now):
                 self._queued_at[slip.name] = now
-                await self._advance(replace(slip, state=OrderState.RECEIVED))
+                other = self._other(slip)
+                await self._advance(replace(slip, state=OrderState.RECEIVED, printer=other or slip.printer))
             elif slip.state is OrderState.QUEUED:
                 since = self._queued_at.setdefault(slip.name, now)
                 problem = printers.trouble(self.printers.get(slip.printer))
+                if now - since > WAITING_S and await self._move(slip, problem or "it is busy"):
+                    continue
                 if now - since > WAITING_S or problem:
                     text = f"order {self._number(slip)} waits for printer {slip.printer}: {problem or 'it is busy'}"
                     self.alerts.raise_("waiting", slip.order_id, text)
@@ -304,8 +325,39 @@ class Orders:
         if self._valid_s(slip) <= 0 or not self.door.opened.is_set():
             return False
         pause = min(RETRY_S * 2 ** min(slip.attempt - 1, 6), RETRY_MOST_S)
-        well = printers.trouble(self.printers.get(slip.printer)) is None
+        well = printers.trouble(self.printers.get(slip.printer)) is None or self._other(slip) is not None
         return well and now - self._queued_at.get(slip.name, -1e9) >= pause
+
+    def _other(self, slip: Slip) -> str | None:
+        """A printer of this box that may take it, and is well, where its own is not."""
+        if printers.trouble(self.printers.get(slip.printer)) is None:
+            return None
+        return self._stand_in(slip)
+
+    def _stand_in(self, slip: Slip) -> str | None:
+        what = slip.what()
+        for name in what.instead if what else ():
+            known = self.printers.get(name)
+            if name in self.box.printer and name != slip.printer and known and printers.trouble(known) is None:
+                return name
+        return None
+
+    async def _move(self, slip: Slip, why: str) -> bool:
+        """To another printer of this box, once the relay has given it back. -> whether it moved."""
+        other = self._stand_in(slip)
+        if other is None:
+            return False
+        answer = await self.door.ask("withdraw", slip=slip.name, attempt=slip.attempt)
+        if answer.get("result") != "withdrawn":
+            return False
+        log.info("slip=%s moves from printer %s to %s: %s", slip.name, slip.printer, other, why)
+        moved = await self.store.run(lambda c: slips.get(c, slip.order_id, slip.part, slip.copy_number))
+        if moved is None or moved.state not in (OrderState.QUEUED, OrderState.CANCELLED):
+            return False
+        self._queued_at.pop(slip.name, None)
+        reason = f"moved from printer {slip.printer}: {why}"
+        await self._advance(replace(slip, state=OrderState.RECEIVED, printer=other, reason=reason))
+        return True
 
     async def _tell_held(self) -> None:
         """After each connect: the orders that the box holds and has not printed; the cloud answers go or cancel."""

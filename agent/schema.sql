@@ -1,4 +1,4 @@
--- agent.db: what the agent must not forget. One writer (agent/store.py). user_version 2.
+-- agent.db: what the agent must not forget. One writer (agent/store.py). user_version 3.
 -- Receipts themselves are not here: the relay's journal keeps them until the cloud has acknowledged them.
 
 CREATE TABLE meta (
@@ -53,16 +53,20 @@ CREATE TABLE slips (
     boot        TEXT NOT NULL,               -- when it was received (or got its go), by the box's clocks
     mono_ms     INTEGER NOT NULL,
     wall_ms     INTEGER NOT NULL,
-    content     BLOB NOT NULL,               -- OrderContent as MessagePack; empty where agent.db was lost
+    content     BLOB NOT NULL,               -- agent/slips.py What, as MessagePack; empty where agent.db was lost
     PRIMARY KEY (order_id, part, copy_number)
 );
 CREATE INDEX slips_open ON slips (state) WHERE state NOT IN ('printed', 'cancelled', 'closed');
 
 -- Orders that were cancelled; a print that comes later is not printed.
 CREATE TABLE cancels (
-    order_id TEXT PRIMARY KEY,
-    reason   TEXT NOT NULL,
-    wall_ms  INTEGER NOT NULL
+    order_id    TEXT NOT NULL,
+    part        TEXT NOT NULL DEFAULT '',        -- empty: the whole order
+    copy_number INTEGER NOT NULL DEFAULT 0,
+    attempt     INTEGER NOT NULL DEFAULT 0,      -- attempts of the cloud up to this one; 0: all
+    reason      TEXT NOT NULL,
+    wall_ms     INTEGER NOT NULL,
+    PRIMARY KEY (order_id, part, copy_number)
 );
 
 -- Alerts are states: a row lives from its cause to its end.
@@ -87,4 +91,4 @@ CREATE TABLE aside (
     wall_ms INTEGER NOT NULL
 );
 
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;

@@ -14,7 +14,7 @@ import msgspec
 from agent import clock, outbox
 from agent.outbox import Row
 from wire import messages
-from wire.messages import OrderContent, OrderState, PrintOrder, Proof, Report
+from wire.messages import CancelOrder, OrderContent, OrderState, PrintOrder, Proof, Report, SlipStyle
 
 KEEP_DAYS = 30
 LOCAL = "@"  # begins the names of slips that are no order's: nothing is stored or reported of them
@@ -27,7 +27,18 @@ OPEN = (
     OrderState.CANCELLING,
     OrderState.EXPIRED,
 )
-_content = msgspec.msgpack.Decoder(OrderContent).decode
+
+
+class What(msgspec.Struct, omit_defaults=True):
+    """What a slip says and where else it may be printed: the column `content`, as MessagePack."""
+
+    content: OrderContent
+    label: str = ""
+    style: SlipStyle | None = None
+    instead: list[str] = []
+
+
+_what = msgspec.msgpack.Decoder(What).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -62,8 +73,13 @@ class Slip:
         """Seconds since it was received, or got its go; None when that was before this boot."""
         return clock.age_s(self.boot, self.mono_ms)
 
+    def what(self) -> What | None:
+        """None where agent.db was lost, and with it what the slip says."""
+        return _what(self.content) if self.content else None
+
     def order_content(self) -> OrderContent | None:
-        return _content(self.content) if self.content else None
+        what = self.what()
+        return what.content if what else None
 
     def report(self) -> Report:
         return messages.new(
@@ -78,6 +94,7 @@ class Slip:
             reason=self.reason,
             printer=self.printer,
             clock=clock.now(),
+            tries=self.attempt,
         )
 
 
@@ -96,10 +113,12 @@ def _slip(row: tuple[object, ...]) -> Slip:
 def received(order: PrintOrder, printer: str, held: bool) -> Slip:
     """A new order's slip, as it is first stored."""
     now = clock.now()
+    what = What(order.content, order.label, order.style, order.instead)
     return Slip(
-        order.order, order.part, order.copy_number, order.copies, printer, order.attempt, 0, "", 0,
-        OrderState.RECEIVED, held, Proof.NONE, "held: it is older than it may be printed without a go" if held else "",
-        0, order.max_age_s, now.boot, now.mono_ms, now.wall_ms, _encode(order.content),
+        order.order, order.part, order.copy_number, order.copies, printer, order.attempt, 0,
+        "copy" if order.copy else "", order.copy, OrderState.RECEIVED, held, Proof.NONE,
+        "held: it is older than it may be printed without a go" if held else "",
+        0, order.max_age_s, now.boot, now.mono_ms, now.wall_ms, _encode(what),
     )  # fmt: skip
 
 
@@ -152,16 +171,28 @@ def young_again(slip: Slip) -> Slip:
     return replace(slip, boot=now.boot, mono_ms=now.mono_ms, wall_ms=now.wall_ms, held=False)
 
 
-def cancel(connection: sqlite3.Connection, order_id: str, reason: str) -> None:
+def cancel(connection: sqlite3.Connection, cancel: CancelOrder) -> None:
+    """Of the whole order: for ever. Of one slip of it: up to that attempt, since another printer takes it."""
     connection.execute(
-        "INSERT INTO cancels (order_id, reason, wall_ms) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-        (order_id, reason, clock.wall_ms()),
+        "INSERT INTO cancels (order_id, part, copy_number, attempt, reason, wall_ms) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (order_id, part, copy_number) DO UPDATE SET attempt = max(attempt, excluded.attempt)",
+        (cancel.order, cancel.part, cancel.copy_number, cancel.attempt, cancel.reason, clock.wall_ms()),
     )
 
 
 def cancelled(connection: sqlite3.Connection, order_id: str) -> str | None:
     """The reason of an order's cancel, None where it was not cancelled."""
-    row = connection.execute("SELECT reason FROM cancels WHERE order_id = ?", (order_id,)).fetchone()
+    row = connection.execute("SELECT reason FROM cancels WHERE order_id = ? AND part = ''", (order_id,)).fetchone()
+    return str(row[0]) if row else None
+
+
+def not_wanted(connection: sqlite3.Connection, order: PrintOrder) -> str | None:
+    """Why this slip is not to be printed: the order, or this attempt of the slip, was cancelled. None: it is."""
+    row = connection.execute(
+        "SELECT reason FROM cancels WHERE order_id = ?"
+        " AND (part = '' AND (attempt = 0 OR attempt >= ?) OR part = ? AND copy_number = ? AND attempt >= ?)",
+        (order.order, order.attempt, order.part, order.copy_number, order.attempt),
+    ).fetchone()
     return str(row[0]) if row else None
 
 

@@ -23,7 +23,7 @@ log = logging.getLogger("tillwire.agent")
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 GROUP = 64  # pieces of work in one transaction, at most
 
 

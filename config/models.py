@@ -33,7 +33,12 @@ class Model:
     process_id: bool = key(False, "It answers GS ( H fn 48 once all before is printed: proof L2.")
     buzzer: str = key("", "What makes its buzzer sound, as hex. Empty: it has none.", check=_hex)
     code_pages: str = key("", "Code pages that slips may use: the n of ESC t n, with blanks, the first that fits wins.")
-    gbk: bool = key(True, "It has Chinese characters (GBK) behind FS &.")
+    double: str = key(
+        "gbk",
+        "Two-byte characters that it has behind FS &: gbk (also GB18030), big5, shift_jis, euc_kr, or none.",
+        one_of=("gbk", "big5", "shift_jis", "euc_kr", "none"),
+    )
+    qr: bool = key(True, "It draws QR codes by itself (GS ( k); else slips carry them as pictures.")
     raster: bool = key(True, "It prints pictures (GS v 0): slips in scripts it has no letters for are drawn.")
     columns: int = key(48, "Characters in a line of font A.", low=16, high=80)
     dots: int = key(576, "Dots in a line.", low=128, high=2048)

@@ -1,10 +1,11 @@
-"""Text of any script as printer bytes: in a code page the printer has, in GBK double bytes, or drawn as a picture.
+"""Text of any script as printer bytes: in a code page the printer has, in double bytes (GB18030, Big5, Shift-JIS,
+EUC-KR), or drawn as a picture.
 
 Takes   clean text (no control characters) and what the printer can do.
-Gives   bytes that hold printable ASCII, bytes from 80h on, and ESC t, FS &, FS . or one GS v 0 of our own making; a
-        picture never holds a pair of bytes that a printer obeys at once (DLE EOT, DLE ENQ, DLE DC4).
-Source: Epson ESC/POS reference (ESC t, FS &, FS ., GS v 0); GB18030-2005, two-byte area. Pure, but for the font files
-        that Pillow finds on the machine.
+Gives   bytes that hold printable ASCII, bytes from 80h on, and ESC t, FS C, FS &, FS . or one GS v 0 of our own
+        making; a picture never holds a pair of bytes that a printer obeys at once (DLE EOT, DLE ENQ, DLE DC4).
+Source: Epson ESC/POS reference (ESC t, FS C, FS &, FS ., GS v 0); GB18030-2005, two-byte area. Pure, but for the
+        font files that Pillow finds on the machine.
 """
 
 from __future__ import annotations
@@ -38,11 +39,28 @@ _AT_ONCE = re.compile(rb"\x10(?=[\x04\x05\x14])")
 
 
 @dataclass(frozen=True, slots=True)
+class Double:
+    """A set of two-byte characters behind FS &."""
+
+    codec: str
+    low: int  # the first byte is not below it
+    select: bytes = b""  # what chooses the set first
+
+
+DOUBLES = {
+    "gbk": Double("gbk", 0x81),
+    "big5": Double("big5", 0xA1),
+    "shift_jis": Double("cp932", 0x81, b"\x1cC\x01"),
+    "euc_kr": Double("euc_kr", 0xA1),
+}
+
+
+@dataclass(frozen=True, slots=True)
 class Script:
     """What a printer can print."""
 
     pages: tuple[int, ...] = ()  # ESC t n, the first that fits is taken
-    gbk: bool = True  # it has Chinese characters behind FS &
+    double: str = "gbk"  # a key of DOUBLES; "none": it has no two-byte characters
     raster: bool = True  # it prints GS v 0
 
     def encode(self, text: str) -> bytes | None:
@@ -53,34 +71,59 @@ class Script:
             raw = _paged(text, page)
             if raw is not None:
                 return b"\x1c.\x1bt" + bytes([page]) + raw
-        if self.gbk and all(_gbk(c) for c in text):
-            return _doubled(text)
-        return None if self.raster else _doubled(text) if self.gbk else b"".join(_plain(c) for c in text)
+        chosen = DOUBLES.get(self.double)
+        if chosen is not None and all(_two(c, chosen) for c in text):
+            return _doubled(text, chosen)
+        if self.raster:
+            return None
+        return _doubled(text, chosen) if chosen else b"".join(_plain(c) for c in text)
 
     def width(self, text: str) -> int:
         """Columns of the normal font that it takes."""
         if text.isascii() or any(_paged(text, page) is not None for page in self.pages):
             return len(text)
-        return sum(map(_cells, text))
+        chosen = DOUBLES.get(self.double)
+        return sum(_cells(c, chosen) for c in text)
 
 
-def draw(text: str, columns: int, *, wide: int = 1, tall: int = 1, bold: bool = False, centre: bool = False) -> bytes:
-    """A line as a raster picture (GS v 0), so many columns of 12 dots wide."""
+def draw(
+    text: str, columns: int, *, wide: int = 1, tall: int = 1, bold: bool = False, centre: bool = False, right: str = ""
+) -> bytes:
+    """A line as a raster picture (GS v 0), so many columns of 12 dots wide; `right` stands at its right edge. Text that
+    runs from right to left begins there."""
+    from PIL import Image
+
+    room = columns * CELL // 8 * 8
+    price = _letters(right, tall, bold) if right else None
+    left_over = room - (price.width + CELL if price is not None else 0)
+    line = _letters(text, tall, bold)
+    line = line.resize((max(1, min(line.width * wide // tall, left_over)), ROW * tall))
+    leftwards = any(unicodedata.bidirectional(c) in ("R", "AL") for c in text[:40] if c.isalpha())
+    paper = Image.new("L", (room, ROW * tall), 0)
+    at = (room - line.width) // 2 if centre else left_over - line.width if leftwards else 0
+    paper.paste(line, (at, 0))
+    if price is not None:
+        price = price.resize((min(price.width * wide // tall, room), ROW * tall))
+        paper.paste(price, (room - price.width, 0))
+    return raster(room, ROW * tall, paper.point(lambda level: 255 if level > 110 else 0).convert("1").tobytes())
+
+
+def raster(width: int, height: int, data: bytes) -> bytes:
+    """GS v 0 of rows of one bit a dot; `width`: a multiple of 8. Pairs that printers obey at once get a dot more."""
+    while _AT_ONCE.search(data):
+        data = _AT_ONCE.sub(b"\x18", data)
+    return b"\x1dv0\x00" + (width // 8).to_bytes(2, "little") + height.to_bytes(2, "little") + data
+
+
+def _letters(text: str, tall: int, bold: bool) -> Any:
+    """The text on a picture of its own size, white on black."""
     from PIL import Image, ImageDraw
 
     font = _font(text, 22 * tall)
     left, _, right, _ = font.getbbox(text)
-    size = max(int(right - left), 1)
-    line = Image.new("L", (size, ROW * tall), 0)
+    line = Image.new("L", (max(int(right - left), 1), ROW * tall), 0)
     ImageDraw.Draw(line).text((-left, 24 * tall), text, fill=255, font=font, anchor="ls", stroke_width=int(bold))
-    across, room = min(size * wide // tall, columns * CELL), columns * CELL // 8 * 8
-    line = line.resize((max(1, min(across, room)), ROW * tall))
-    paper = Image.new("L", (room, ROW * tall), 0)
-    paper.paste(line, ((room - line.width) // 2 if centre else 0, 0))
-    data = paper.point(lambda level: 255 if level > 110 else 0).convert("1").tobytes()
-    while _AT_ONCE.search(data):
-        data = _AT_ONCE.sub(b"\x18", data)  # one dot more
-    return b"\x1dv0\x00" + (room // 8).to_bytes(2, "little") + (ROW * tall).to_bytes(2, "little") + data
+    return line
 
 
 def _paged(text: str, page: int) -> bytes | None:
@@ -92,23 +135,23 @@ def _paged(text: str, page: int) -> bytes | None:
     return raw if len(raw) == len(text) and all(byte >= 0x20 and byte != 0x7F for byte in raw) else None
 
 
-def _gbk(character: str) -> bytes:
+def _two(character: str, chosen: Double) -> bytes:
     """ASCII, or two bytes whose first is no control; what lacks there goes without its accent. b"": not to be had."""
     if " " <= character <= "~":
         return character.encode("ascii")
     try:
-        code = character.encode("gbk")
-        if len(code) == 2 and code[0] >= 0x81 and code[1] >= 0x40:
+        code = character.encode(chosen.codec)
+        if len(code) == 2 and code[0] >= chosen.low and code[1] >= 0x40:
             return code
     except UnicodeEncodeError:
         pass
     return "".join(c for c in unicodedata.normalize("NFKD", character) if " " <= c <= "~").encode("ascii")
 
 
-def _doubled(text: str) -> bytes:
-    out, double = bytearray(), False
+def _doubled(text: str, chosen: Double) -> bytes:
+    out, double = bytearray(chosen.select), False
     for character in text:
-        code = _gbk(character) or b"?"
+        code = _two(character, chosen) or b"?"
         if (code[0] >= 0x81) != double:
             double = not double
             out += b"\x1c&" if double else b"\x1c."
@@ -120,10 +163,11 @@ def _plain(character: str) -> bytes:
     return "".join(c for c in unicodedata.normalize("NFKD", character) if " " <= c <= "~").encode("ascii") or b"?"
 
 
-def _cells(character: str) -> int:
+def _cells(character: str, chosen: Double | None) -> int:
     if unicodedata.combining(character):
         return 0
-    return len(_gbk(character)) or (2 if unicodedata.east_asian_width(character) in "WF" else 1)
+    known = len(_two(character, chosen)) if chosen else 0
+    return known or (2 if unicodedata.east_asian_width(character) in "WF" else 1)
 
 
 @lru_cache(maxsize=64)
