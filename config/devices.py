@@ -7,6 +7,7 @@ there now is no mistake of the file.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, parse_qsl, urlsplit
@@ -14,6 +15,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 from config.load import did_you_mean
 
 Told = str | None  # what is wrong, or None
+USB_IDS = re.compile(r"[0-9a-fA-F]{4}:[0-9a-fA-F]{4}")
 
 
 def _one_of(*values: str) -> Callable[[str], Told]:
@@ -57,6 +59,32 @@ def _path(parts: SplitResult) -> Told:
     return None if parts.path.strip("/") else "names no path"
 
 
+def _usb(parts: SplitResult) -> Told:
+    serial = parts.path.strip("/")
+    if parts.netloc == "auto":
+        return f"auto takes any printer: {serial!r} behind it means nothing" if serial else None
+    if not USB_IDS.fullmatch(parts.netloc):
+        return "must name the printer by its ids, VID:PID as lsusb shows them, or auto"
+    return "takes one serial number behind the ids" if "/" in serial else None
+
+
+def _gadget(parts: SplitResult) -> Told:
+    if parts.path.strip("/"):
+        return f"has {parts.path!r} behind it, where nothing belongs"
+    name = parts.netloc
+    right = not name or name.replace("-", "").isalnum()
+    return None if right else f"takes {name!r} for the gadget's name: letters, digits and -"
+
+
+def _like(pattern: str, words: str) -> Callable[[str], Told]:
+    return lambda value: None if re.fullmatch(pattern, value) else f"must be {words}"
+
+
+_HEX_ID = _like(r"[0-9a-fA-F]{4}", "four hex digits, as in 04b8")
+_TEXT = _like(r"[ -~]{1,126}", "1 to 126 letters, digits and signs of ASCII")
+_DEVICE_ID = _like(r"[ -~]{4,1000}", "an IEEE 1284 device id, as in MFG:EPSON;MDL:TM-T20II;CMD:ESC/POS;CLS:PRINTER;")
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One scheme. `check` looks at all before the `?`; `options` at what stands behind it."""
@@ -81,11 +109,26 @@ PRINTERS = {
     "tcp": Kind("tcp://192.168.1.50:9100", _host_and_port),
     "serial": _LINE,
     "file": Kind("file:///tmp/out.prn", _path),
+    "usb": Kind("usb://04b8:0e15", _usb, {"port": _like(r"\d+-\d+(\.\d+)*", "a socket's path, as in 1-1.2")}),
 }
 POS = {
     "tcp": Kind("tcp://0.0.0.0:9100", _host_and_port, {"allow": _networks, "limit": _number(1, 64)}),
     "serial": _LINE,
     "file": Kind("file:///var/tmp/capture.prn", _path),
+    "gadget": Kind(
+        "gadget://",
+        _gadget,
+        {
+            "vid": _HEX_ID,
+            "pid": _HEX_ID,
+            "serial": _TEXT,
+            "maker": _TEXT,
+            "product": _TEXT,
+            "id": _DEVICE_ID,
+            "udc": _like(r"[A-Za-z0-9._:-]+", "a name from /sys/class/udc"),
+            "function": _one_of("auto", "ffs", "printer"),
+        },
+    ),
 }
 
 
