@@ -1,0 +1,121 @@
+"""The box's programs with a fault of our own making, to see that the rigs see it. Never a part of the product.
+
+python -m tests.rigs.seeded PROGRAM FAULT --config FILE        PROGRAM: relay | agent
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+FAULTS: dict[str, Callable[[], None]] = {}
+
+
+def fault(function: Callable[[], None]) -> Callable[[], None]:
+    FAULTS[function.__name__] = function
+    return function
+
+
+@fault
+def normal_instead_of_full() -> None:
+    """A commit is handed to the kernel, and not waited for."""
+    from relay.store import Store
+
+    def sync(self: Store, on: bool) -> None:
+        self.db.execute("PRAGMA synchronous = NORMAL")
+
+    Store.sync = sync  # type: ignore[method-assign]
+
+
+@fault
+def safe_before_commit() -> None:
+    """The cut goes on to the printer when the job was handed over, not when it is on disk."""
+    from relay.journal import Journal
+
+    finish = Journal.finish
+
+    def early(self: Journal, recording: Any, boundary: str, delivered: str, done: Any, **more: Any) -> None:
+        done(["", 0])
+        finish(self, recording, boundary, delivered, lambda key: None, **more)
+
+    Journal.finish = early  # type: ignore[method-assign]
+
+
+@fault
+def cut_is_not_held() -> None:
+    """The journal is behind the paper, by as much as it likes."""
+    from relay import box
+
+    settings = box.Settings
+    box.Settings = lambda hold_cut_s, *rest: settings(0.0, *rest)  # type: ignore[assignment, misc]
+
+
+@fault
+def started_is_not_stored() -> None:
+    """A slip's first byte goes out before the journal knows that it was begun."""
+    from relay.fates import Fates
+
+    change = Fates.change
+
+    def forgetful(self: Fates, slip: str, attempt: int, state: str, *rest: Any) -> Any:
+        return self.find(slip, attempt) if state == "started" else change(self, slip, attempt, state, *rest)
+
+    Fates.change = forgetful  # type: ignore[method-assign]
+
+
+@fault
+def answered_before_commit() -> None:
+    """The agent is told that masked bytes are safe, and that a job is let go of, while neither is on disk."""
+    from relay.desk import Desk
+
+    def early(self: Desk, header: Any, body: bytes, answer: Any) -> None:
+        key, sha256 = header["key"], header["sha256_raw"]
+        answer.reply({"key": key, "sha256": hashlib.sha256(body).hexdigest()})
+        self.relay.loop.after(0.05, lambda: self.relay.journal.do(lambda store: store.replace(key, sha256, body)))
+
+    Desk._replace = early  # type: ignore[method-assign]
+
+
+@fault
+def rows_are_not_checked() -> None:
+    """A job's bytes are taken for what was captured, whatever they are by now."""
+    from relay.store import Store
+
+    job = Store._job
+
+    def blind(self: Store, id_: int) -> Any:
+        capture = self.db.execute("SELECT capture FROM jobs WHERE id = ?", (id_,)).fetchone()
+        if capture:
+            found = hashlib.sha256(self.raw(capture[0])).digest()
+            self.db.execute("UPDATE jobs SET sha256 = ? WHERE id = ?", (found, id_))
+        return job(self, id_)
+
+    Store._job = blind  # type: ignore[method-assign]
+
+
+@fault
+def seq_begins_again() -> None:
+    """After a restart the numbers begin at the first that is not due any more."""
+    from relay.store import Store
+
+    recall = Store._recall
+
+    def short(self: Store) -> None:
+        recall(self)
+        self.seq = self.db.execute("SELECT count(*) FROM jobs WHERE acked_ran IS NULL AND reason IS NULL").fetchone()[0]
+
+    Store._recall = short  # type: ignore[method-assign]
+
+
+def main() -> int:
+    program, name, *arguments = sys.argv[1:]
+    for one in name.split("+"):
+        FAULTS[one]()
+    return int(importlib.import_module(f"{program}.__main__").main(arguments) or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
