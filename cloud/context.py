@@ -28,10 +28,5 @@ class Context:
         """Pages are reached by https: cookies say so too."""
         return self.config.web.public_url.startswith("https://")
 
-    @property
-    def base(self) -> str:
-        """What the addresses of our pages begin with, as others reach them."""
-        return self.config.web.public_url.rstrip("/") or f"http://{self.config.web.listen}"
-
 
 Cloud = NamedDependency[Context]

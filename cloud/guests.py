@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from cloud import basket, menu, orders
+from cloud import basket, events, menu, orders
 from cloud.api.shapes import BIDI, FORBIDDEN
 from cloud.basket import Visit
 from cloud.fronts import DiningTable, Front
@@ -330,6 +330,17 @@ def reach(connection: sa.Connection, guest: Guest, phone: str, email: str, wecha
     )
 
 
+def withdraw(connection: sa.Connection, guest: Guest, settings: Settings) -> None:
+    """The customer changed their mind, while nobody has accepted: they need not be told."""
+    if guest.can_withdraw:
+        orders.cancel(connection, guest.merchant, guest.order_id, "guest", "withdrawn by the customer", settings)
+        connection.execute(
+            sa.update(guest_orders)
+            .where(guest_orders.c.merchant_id == guest.merchant, guest_orders.c.order_id == guest.order_id)
+            .values(told=S.CANCELLED)
+        )
+
+
 def seen(connection: sa.Connection, guest: Guest) -> None:
     connection.execute(
         sa.update(guest_orders)
@@ -340,6 +351,7 @@ def seen(connection: sa.Connection, guest: Guest) -> None:
         )
         .values(seen_at=now_ms())
     )
+    events.clear_alarm(connection, guest.merchant, "notice", guest.order_id)
 
 
 def tidy(connection: sa.Connection, at: int) -> None:

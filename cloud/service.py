@@ -24,6 +24,7 @@ from cloud.events import Bell
 from cloud.ingest import Ingest
 from cloud.leases import Leases
 from cloud.mqtt import Address
+from cloud.notices import Notices
 from cloud.reading import Readings
 from cloud.store.database import Store
 from cloud.webhooks import Webhooks
@@ -68,6 +69,7 @@ class Service:
                 self._thread("dispatch", Dispatch(*line).run)
                 self._thread("readings", Readings(self.store, config, self.bell, self.stopping, self.leases).run)
                 self._thread("webhooks", Webhooks(self.store, config, self.bell, self.stopping).run)
+                self._thread("notices", Notices(self.store, config, self.bell, self.stopping).run)
             if self.role in ("all", "web"):
                 from cloud.web import serve
 

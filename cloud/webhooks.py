@@ -153,9 +153,13 @@ def _cut(line: socket.socket, late: threading.Event) -> None:
         pass
 
 
+def new_secret() -> str:
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
 def add(connection: sa.Connection, merchant: str, url: str, kinds: list[str]) -> tuple[str, str]:
     """-> (id, the secret, shown once). From now on: what happened before can be pulled from /v1/events."""
-    webhook_id, secret = uuid7(), "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+    webhook_id, secret = uuid7(), new_secret()
     newest = connection.execute(sa.select(sa.func.max(events.c.n)).where(events.c.merchant_id == merchant)).scalar()
     connection.execute(
         sa.insert(webhooks).values(

@@ -150,6 +150,11 @@ class CloudConfig:
         return Path("/" + parts.path.lstrip("/")) if parts.scheme == "sqlite" else None
 
     @property
+    def base(self) -> str:
+        """What the addresses of our pages begin with, as others reach them."""
+        return self.web.public_url.rstrip("/") or f"http://{self.web.listen}"
+
+    @property
     def broker_dir(self) -> Path:
         if self.broker.dir:
             return Path(self.broker.dir)

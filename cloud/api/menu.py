@@ -195,7 +195,7 @@ def _front(cloud: Cloud, front: Front) -> FrontOut:
     return FrontOut(
         front.name,
         front.slug,
-        f"{cloud.base}/s/{front.slug}",
+        f"{cloud.config.base}/s/{front.slug}",
         front.currency,
         front.zone.key,
         list(front.languages),
@@ -212,7 +212,7 @@ def _tables(cloud: Cloud, front: Front | None, connection: Any) -> TablesOut:
     rows = []
     for table in found:
         assert front is not None
-        address = f"{cloud.base}/t/{fronts.printed_token(front, table)}"
+        address = f"{cloud.config.base}/t/{fronts.printed_token(front, table)}"
         rows.append(TableOut(table.id, table.name, address, table.generation))
     return TablesOut(rows)
 

@@ -30,7 +30,6 @@ MOST_FORM = 20_000
 HEADERS = {
     "Vary": "Accept-Language, Cookie, Accept-Encoding",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=(self)",
-    "Referrer-Policy": "no-referrer",  # the address is a secret of the table or of the order
     "X-Robots-Tag": "noindex",
 }
 
@@ -149,10 +148,7 @@ class Counter:
     def refused(self, request: Ask, error: Exception) -> Response[Any]:
         """A page that says what happened and what helps."""
         found = from_exception(error)
-        kind = found.kind if f"order.gone.{found.kind.replace('-', '_')}" in self.desk.language(request) else "other"
-        if found.status == 404:
-            kind = "not-found"
-        answer = self.page(request, "order_gone.html", found.status, kind=kind.replace("-", "_"))
+        answer = self.page(request, "order_gone.html", found.status, kind=found.kind.replace("-", "_"))
         if found.retry_after_s is not None:
             answer.headers["Retry-After"] = str(max(1, round(found.retry_after_s)))
         return answer

@@ -15,7 +15,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from litestar.response import Redirect, ServerSentEvent, ServerSentEventMessage
 
-from cloud import basket, fronts, guests, menu, orders
+from cloud import basket, fronts, guests, menu
 from cloud.api.problem import Problem, from_exception
 from cloud.fronts import Front
 from cloud.guests import AGAIN, Guest
@@ -188,12 +188,9 @@ class Status:
         return answer  # type: ignore[no-any-return]
 
     def withdraw(self, request: Ask, link: str) -> Response[Any]:
-        """The customer changed their mind, while nobody has accepted."""
         with self._cloud.store.write() as connection:
             guest, _ = self._find(connection, request, link)
-            if guest.can_withdraw:
-                reason = "withdrawn by the customer"
-                orders.cancel(connection, guest.merchant, guest.order_id, "guest", reason, self._cloud.config.orders)
+            guests.withdraw(connection, guest, self._cloud.config.orders)
         self._cloud.bell.ring()
         return self._see(f"/o/{link}")
 
@@ -214,6 +211,6 @@ class Status:
 
 def reason_for(t: Strings, guest: Guest) -> str:
     """Why, in the reader's language where the shop chose one of the known reasons and added nothing of its own."""
-    key = f"order.reason.{guest.reason_code}"
+    key = f"order.reason.is_{guest.reason_code}"
     known = key in t and guest.reason in ("", REASONS.get(guest.reason_code))
     return t(key) if known else guest.reason
