@@ -59,10 +59,10 @@ def listed(connection: sa.Connection, merchant: str) -> list[Any]:
 
 def set_role(connection: sa.Connection, merchant: str, user_id: str, role: str, who: str) -> bool:
     """False: there is no such person. They log in again. Raises Refused."""
-    _role(role)
     row = _one(connection, merchant, user_id)
     if row is None:
         return False
+    _role(role)
     if row.role == "owner" and role != "owner":
         _another_owner(connection, merchant)
     connection.execute(sa.update(users).where(*_mine(merchant, user_id)).values(role=role))

@@ -10,6 +10,7 @@ import binascii
 from typing import Any
 from urllib.parse import unquote_plus
 
+import anyio.to_thread
 from litestar import Request, Response, get, post
 
 from cloud import oauth
@@ -42,13 +43,13 @@ def metadata(cloud: Cloud) -> dict[str, Any]:
     }
 
 
-@post("/oauth/token", opt={"public": True}, include_in_schema=False, sync_to_thread=False, status_code=200)
+@post("/oauth/token", opt={"public": True}, include_in_schema=False, status_code=200)
 async def token(request: Ask, cloud: Cloud) -> Response[dict[str, Any]]:
     """A code, or a refresh token, for an access token."""
     return await _answered(request, cloud, _token)
 
 
-@post("/oauth/revoke", opt={"public": True}, include_in_schema=False, sync_to_thread=False, status_code=200)
+@post("/oauth/revoke", opt={"public": True}, include_in_schema=False, status_code=200)
 async def revoke(request: Ask, cloud: Cloud) -> Response[dict[str, Any]]:
     """The grant of a token ends."""
     return await _answered(request, cloud, _revoke)
@@ -59,8 +60,6 @@ def issuer_of(cloud: Context) -> str:
 
 
 async def _answered(request: Ask, cloud: Context, work: Any) -> Response[dict[str, Any]]:
-    import anyio.to_thread
-
     address = address_of(request, cloud.config.web.proxies)
     if wait := WRONG.take(address):
         answer = _problem(oauth.Denied("temporarily_unavailable", "Too many failures from here."), 429)
