@@ -151,6 +151,7 @@ def zone_of(review: Review) -> ZoneInfo:
 
 def style_problems(style: SlipStyle) -> list[str]:
     from receipt.logo import problem
+    from receipt.slip_words import WORDS
 
     out = [f"{part} has more than 8 lines" for part in ("header", "footer") if len(getattr(style, part)) > 8]
     out += [
@@ -158,6 +159,8 @@ def style_problems(style: SlipStyle) -> list[str]:
         for part in ("header", "footer")
         if any(len(line) > 100 for line in getattr(style, part))
     ]
+    if style.language and style.language.partition("-")[0] not in WORDS:
+        out.append(f"there are no words in {style.language!r} yet: {', '.join(WORDS)}")
     wrong = problem(style.logo) if style.logo else ""
     return [*out, f"the logo {wrong}"] if wrong else out
 

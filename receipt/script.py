@@ -53,6 +53,8 @@ DOUBLES = {
     "shift_jis": Double("cp932", 0x81, b"\x1cC\x01"),
     "euc_kr": Double("euc_kr", 0xA1),
 }
+READ_AS = {"gbk": "gb18030", "big5": "big5", "shift_jis": "cp932", "euc_kr": "cp949"}
+"""What receipt.paper.Profile calls them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ def _letters(text: str, tall: int, bold: bool) -> Any:
     font = _font(text, 22 * tall)
     left, _, right, _ = font.getbbox(text)
     line = Image.new("L", (max(int(right - left), 1), ROW * tall), 0)
-    ImageDraw.Draw(line).text((-left, 24 * tall), text, fill=255, font=font, anchor="ls", stroke_width=int(bold))
+    ImageDraw.Draw(line).text((-left, 24 * tall), text, fill=255, font=font, anchor="ls", stroke_width=int(bold and tall > 1))
     return line
 
 

@@ -16,11 +16,12 @@ from typing import Any, Protocol
 
 from receipt import logo
 from receipt.script import Script, draw, raster
+from receipt.slip_words import words
 
 COLUMNS = 42  # of the normal font on 80 mm paper; 32 on 58 mm
 MOST_LINES = 400  # about 1.5 m of paper
 MOST_DRAWN = 400_000  # bytes of lines that have to be drawn; the relay takes slips of 512 KiB
-KINDS = {"dine_in": "DINE IN", "takeaway": "TAKEAWAY", "delivery": "DELIVERY"}
+KINDS = ("dine_in", "takeaway", "delivery")
 COMMANDS = (
     "init",
     "align",
@@ -116,6 +117,7 @@ class Slip:
     footer: tuple[str, ...] = ()
     logo: bytes = b""  # PNG (receipt/logo.py)
     prices: bool = True
+    language: str = "en"
 
 
 def prepare() -> None:
@@ -137,40 +139,43 @@ def render(
     minor_digits    decimals of the currency
     paper           what the printer can do; without it, `columns` and `script`
     """
-    out = _Writer(paper or Paper(columns, script))
+    say = words(slip.language)
+    out = _Writer(paper or Paper(columns, script), say["allergens"])
     if slip.logo and not mark:
         out.picture(slip.logo)
     for line in slip.header:
         out.middle(clean(line))
     if mark:
         out.big(f"** {clean(mark)} **")
-    out.huge(KINDS.get(slip.kind, clean(slip.kind).upper()))
+        if mark.startswith("STOP") and say["stop"]:
+            out.big(say["stop"])
+    out.huge(say[slip.kind] if slip.kind in KINDS else clean(slip.kind).upper())
     if slip.table:
-        out.huge(f"TABLE {clean(slip.table)}")
+        out.huge(f"{say['table']} {clean(slip.table)}")
     out.big(f"#{clean(slip.number)}")
     if slip.copies > 1 or slip.part not in ("", "main"):
         name = clean(slip.label or slip.part.capitalize()) if slip.part not in ("", "main") else "Slip"
         out.middle(f"{name} {slip.copy_number}/{slip.copies}" if slip.copies > 1 else name, bold=True)
     out.middle(" ".join(filter(None, (clean(slip.shop), clean(slip.channel)))))
     if slip.due_at:
-        out.tall(f"Due: {clean(slip.due_at)}")
+        out.tall(f"{say['due']}: {clean(slip.due_at)}")
     out.rule()
     for item in slip.items:
         out.item(item, minor_digits if slip.prices else None)
     out.rule()
     if slip.total is not None and slip.prices:
         value = f"{clean(slip.currency)} {money(slip.total, minor_digits)}".strip()
-        out.total("TOTAL", value)
+        out.total(say["total"], value)
     for label, text in (
-        ("Note", slip.note),
-        ("Customer", slip.customer),
-        ("Phone", slip.phone),
-        ("Address", slip.address),
-        ("Distance", slip.distance),
-        ("Ordered", slip.placed_at),
+        ("note", slip.note),
+        ("customer", slip.customer),
+        ("phone", slip.phone),
+        ("address", slip.address),
+        ("distance", slip.distance),
+        ("ordered", slip.placed_at),
     ):
         if text:
-            out.labelled(label, text)
+            out.labelled(say[label], text)
     if slip.link:
         out.code(clean(slip.link))
     for line in slip.footer:
@@ -219,7 +224,8 @@ def wrap(text: str, columns: int, script: Script = Script()) -> list[str]:  # no
 class _Writer:
     """Writes through python-escpos's Dummy; counts lines."""
 
-    def __init__(self, paper: Paper) -> None:
+    def __init__(self, paper: Paper, allergens: str = "Allergens") -> None:
+        self.allergens = allergens
         self.paper, self.columns, self.script, self.lines = paper, paper.columns, paper.script, 0
         self.drawn = 0  # bytes of pictures
         self.out = _encoder()()
@@ -259,7 +265,7 @@ class _Writer:
         for option in item.options:
             self.plain(clean(option), "    + ", "      ")
         if item.allergens:
-            self.plain("Allergens: " + ", ".join(map(clean, item.allergens)), "    ", "      ", bold=True)
+            self.plain(f"{self.allergens}: " + ", ".join(map(clean, item.allergens)), "    ", "      ", bold=True)
         if item.note:
             self.plain(clean(item.note), "    ! ", "      ", bold=True)
 

@@ -204,6 +204,7 @@ class SlipStyle(msgspec.Struct, omit_defaults=True):
     logo: bytes = b""  # PNG, one bit a dot, at most 576 dots wide
     prices: bool = True
     qr: bool = True
+    language: str = ""  # of its words (receipt/slip_words.py)
 
 
 class PrintOrder(Message, tag="print"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from receipt import slip as slips
 from receipt.model import minor_digits
+from receipt.paper import Profile
+from receipt.script import READ_AS
 from receipt.slip import Paper
 from wire.messages import OrderContent, SlipStyle
 
@@ -53,6 +55,15 @@ def slip_bytes(
         footer=tuple(style.footer),
         logo=style.logo,
         prices=style.prices,
+        language=style.language or "en",
     )
     head = f"COPY {copy}" if mark == "copy" else MARKS.get(mark, "")
     return slips.render(value, head, minor_digits=minor_digits(content.currency), paper=paper)
+
+
+def slip_png(raw: bytes, paper: Paper) -> bytes:
+    """The paper as a picture, made of the bytes that are printed: what the preview shows is what comes out."""
+    from receipt.picture import as_png
+
+    profile = Profile(columns=paper.columns, dots=paper.width, double_byte=READ_AS.get(paper.script.double))
+    return as_png(raw, profile)

@@ -13,7 +13,7 @@ from litestar import Controller, Request, Response, get, post, put
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from msgspec import Meta, Struct
 
-from cloud import audit, orders, views
+from cloud import audit, orders, previews, views
 from cloud.admin import set_channel
 from cloud.api.access import who_of
 from cloud.api.menu import Menus
@@ -125,6 +125,21 @@ class Orders(Controller):
         if view is None:
             raise not_found()
         return view
+
+    @get("/{order_id:str}/slip.png", opt={"scope": "orders:read"}, media_type="image/png", sync_to_thread=True)
+    def slip(
+        self,
+        order_id: FromPath[str],
+        request: Ask,
+        cloud: Cloud,
+        part: Annotated[str, QueryParameter(max_length=32)] = "",
+    ) -> Response[bytes]:
+        """What the slip looks like on its printer's paper, made of the bytes that are printed."""
+        with cloud.store.read() as connection:
+            found = previews.of_order(connection, who_of(request).merchant, order_id, part)
+        if found is None:
+            raise not_found()
+        return Response(previews.png(found), media_type="image/png")
 
     @post("/{order_id:str}/accept", opt={"scope": "orders:write"}, status_code=200, sync_to_thread=True)
     def accept(self, order_id: FromPath[str], request: Ask, cloud: Cloud, ready_in_min: Minutes = None) -> OrderOut:

@@ -8,11 +8,11 @@ import anyio.to_thread
 import msgspec
 from litestar import Controller, Request, Response, get, put
 from litestar.params import JSONBody, QueryParameter
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from cloud import rules
+from cloud import previews, rules
 from cloud.api.access import who_of
-from cloud.api.problem import Problem, not_found
+from cloud.api.problem import Problem
 from cloud.api.shapes import check_text
 from cloud.context import Cloud
 from cloud.review import ANSWER_S, REASONS
@@ -32,6 +32,7 @@ class SlipIn(Struct):
     footer: list[str] = []
     prices: bool = True
     qr: bool = True
+    language: Annotated[str, Meta(max_length=10, description="en, zh, zh-hant, es, de, fr, ja")] = ""
 
 
 class SlipOut(SlipIn):
@@ -85,7 +86,7 @@ class ShopRules(Controller):
     def set_slip(self, data: JSONBody[SlipIn], request: Ask, cloud: Cloud, shop: Shop = "") -> SlipOut:
         old = _load(request, cloud, SlipStyle, shop)
         style = msgspec.structs.replace(
-            old, header=data.header, footer=data.footer, prices=data.prices, qr=data.qr
+            old, header=data.header, footer=data.footer, prices=data.prices, qr=data.qr, language=data.language
         )  # fmt: skip
         return _slip(_save(request, cloud, style, shop))
 
@@ -95,12 +96,21 @@ class ShopRules(Controller):
         body = await request.body()
         return await anyio.to_thread.run_sync(_set_logo, request, cloud, body, shop)
 
+    @get("/slip.png", opt={"scope": "orders:read"}, sync_to_thread=True, media_type="image/png")
+    def sample(
+        self,
+        request: Ask,
+        cloud: Cloud,
+        shop: Shop = "",
+        columns: Annotated[int, QueryParameter(ge=24, le=64, description="32: 58 mm, 48: 80 mm")] = 48,
+    ) -> Response[bytes]:
+        """A made-up order on the shop's slip, as a printer of that width would print it."""
+        return Response(previews.sample(_load(request, cloud, SlipStyle, shop), columns), media_type="image/png")
+
     @get("/logo", opt={"scope": "orders:read"}, sync_to_thread=True, media_type="image/png")
     def logo(self, request: Ask, cloud: Cloud, shop: Shop = "") -> Response[bytes]:
-        style = _load(request, cloud, SlipStyle, shop)
-        if not style.logo:
-            raise not_found()
-        return Response(style.logo, media_type="image/png")
+        """Nothing where there is none."""
+        return Response(_load(request, cloud, SlipStyle, shop).logo, media_type="image/png")
 
 
 def _set_logo(request: Ask, cloud: Cloud, body: bytes, shop: str) -> SlipOut:
@@ -113,7 +123,7 @@ def _set_logo(request: Ask, cloud: Cloud, body: bytes, shop: str) -> SlipOut:
 
 
 def _slip(style: SlipStyle) -> SlipOut:
-    return SlipOut(style.header, style.footer, style.prices, style.qr, bool(style.logo))
+    return SlipOut(style.header, style.footer, style.prices, style.qr, style.language, bool(style.logo))
 
 
 def _load(request: Ask, cloud: Cloud, kind: type[T], shop: str) -> T:

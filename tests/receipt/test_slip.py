@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from receipt.script import Script
-from receipt.slip import Slip, SlipItem, clean, render, wrap
+from receipt.slip import Paper, Slip, SlipItem, clean, render, wrap
 
 ORDER = Slip(
     number="A12",
@@ -178,3 +178,112 @@ def test_a_printer_without_pictures_gets_what_can_be_spelled() -> None:
 def test_a_slip_of_pictures_fits_what_the_relay_takes() -> None:
     slip = Slip(number="1", kind="takeaway", items=tuple(SlipItem(f"ต้มยำกุ้ง {n}") for n in range(10_000)))
     assert len(render(slip)) < 512 * 1024
+
+
+JAPAN, KOREA, TAIWAN = Script(double="shift_jis"), Script(double="euc_kr"), Script(double="big5")
+
+
+@pytest.mark.covers("A4")
+@pytest.mark.parametrize(
+    ("script", "text", "raw"),
+    [
+        (JAPAN, "味噌", b"\x1cC\x01\x1c&\x96\xa1\x91X\x1c."),
+        (KOREA, "비빔밥", b"\x1c&\xba\xf1\xba\xf6\xb9\xe4\x1c."),
+        (TAIWAN, "奶茶 x", b"\x1c&\xa5\xa4\xaf\xf9\x1c. x"),
+    ],
+)
+def test_asian_printers_get_their_own_two_byte_letters(script: Script, text: str, raw: bytes) -> None:
+    assert script.encode(text) == raw
+    job = render(Slip(number="1", kind="dine_in", items=(SlipItem(text),), note=text), script=script)
+    assert b"\x1dv0" not in job
+
+
+@pytest.mark.covers("A4")
+@pytest.mark.parametrize("double", ["gbk", "big5", "shift_jis", "euc_kr"])
+def test_no_letter_of_a_two_byte_page_ends_as_a_control_character(double: str) -> None:
+    """Every character of the basic plane that the printer has: its bytes are one printable byte, or two that no command
+    begins with and none can be cut out of."""
+    script = Script(double=double, raster=False)
+    wrong = []
+    for code in range(0xA0, 0x10000):
+        if 0xD800 <= code < 0xE000 or clean(chr(code)) != chr(code):
+            continue
+        raw = script.encode(chr(code)) or b""
+        body = raw.replace(b"\x1cC\x01", b"").replace(b"\x1c&", b"").replace(b"\x1c.", b"")
+        if not all(byte >= 0x20 and byte != 0x7F for byte in body):
+            wrong.append(hex(code))
+    assert not wrong
+
+
+@pytest.mark.covers("A2")
+def test_pictures_and_codes_hold_nothing_that_a_printer_obeys_at_once() -> None:
+    from receipt.script import raster
+
+    for pair in (b"\x10\x04", b"\x10\x05", b"\x10\x14"):
+        assert not re.search(rb"\x10[\x04\x05\x14]", raster(16, 8, pair * 8)[8:])
+        assert not re.search(rb"\x10[\x04\x05\x14]", raster(24, 3, (b"\x00" + pair) * 3)[8:])
+    slip = Slip(number="1", kind="takeaway", items=(SlipItem("김치 \u1004\u1014"),), link="https://e.example/\x10\x14x")
+    for paper in (Paper(qr=True), Paper(qr=False)):
+        assert not re.search(rb"\x10[\x04\x05\x14]", render(slip, paper=paper))
+
+
+@pytest.mark.covers("A7")
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (50_000).to_bytes(4, "big") * 2 + b"\x08\x02\0\0\0" + bytes(40),
+        b"GIF89a" + bytes(60),
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>" + bytes(40),
+        b"\x89PNG\r\n\x1a\n" + bytes(100_000),
+        b"",
+    ],
+    ids=["50,000 x 50,000", "gif", "svg", "too many bytes", "empty"],
+)
+def test_a_logo_that_is_a_bomb_is_refused_before_it_is_decoded(bomb: bytes) -> None:
+    from receipt import logo
+
+    assert logo.problem(bomb)
+    with pytest.raises(ValueError, match="the logo"):
+        logo.tidy(bomb)
+
+
+def test_a_logo_is_black_and_white_and_fits_the_paper() -> None:
+    import io
+
+    from PIL import Image
+
+    from receipt import logo
+
+    out = io.BytesIO()
+    Image.new("RGB", (500, 300), "black").save(out, "PNG")
+    png = logo.tidy(out.getvalue())
+    assert len(png) < 2000 and logo.tidy(png) == png
+    width, height, data = logo.dots(png, 384)
+    assert width <= 384 and height <= 240 and len(data) == width // 8 * height and data.count(255) > len(data) * 0.9
+    assert b"\x1dv0" in render(Slip(number="1", kind="takeaway", items=(), logo=png))
+
+
+@pytest.mark.covers("A9")
+@pytest.mark.parametrize("text", ["{{7*7}}", "{% for x in y %}", "${7*7}", "%s%n", "#{7*7}", "__import__('os')"])
+def test_what_looks_like_a_template_is_printed_as_it_is(text: str) -> None:
+    slip = Slip(number="1", kind="takeaway", items=(SlipItem(text),), note=text, header=(text,))
+    assert sum(text in line for line in lines(render(slip))) == 3
+
+
+@pytest.mark.parametrize("columns", [32, 48])
+def test_prices_stand_at_the_right_edge_of_both_papers(columns: int) -> None:
+    job = render(ORDER, paper=Paper(columns))
+    rows = lines(job)
+    for row in (next(r for r in rows if r.endswith("25.00")), next(r for r in rows if r.endswith("28.00"))):
+        assert Script().width(row) == columns
+    assert all(Script().width(row) <= columns for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("language", "table"), [("de", "TISCH 7"), ("zh", "桌号 7"), ("en", "TABLE 7"), ("xx", "TABLE 7")]
+)
+def test_a_slip_speaks_the_shops_language(language: str, table: str) -> None:
+    import dataclasses
+
+    said = lines(render(dataclasses.replace(ORDER, language=language), "STOP PREPARING"))
+    assert table in said and said[0] == "** STOP PREPARING **"
