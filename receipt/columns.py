@@ -113,6 +113,7 @@ _HEADS: Final = w.COL_NAME | w.COL_QTY | w.COL_PRICE | w.COL_AMOUNT
 _BETWEEN: Final = frozenset(
     ("at", "x", "a", "for", "eur", "rm", "rp", "nt", "€", "by", "w", "euro", "usd", "rs", "tl", "only")
 )
+_TIMED = frozenset("x*@×")  # between how many and what one costs
 _JOIN = " \tx*@×=/.,|:$€¥￥£+()[]-~"
 _CODE = re.compile(r"^\s*[*#]?\s*((?=[A-Z\d.\-/]*\d{3})[A-Z]{0,4}[\d.\-/]{4,18}[A-Z]?)\s+(?=\S)")
 _EDGE = re.compile(r"^[\s*#\-.>+:|/]+|[\s*#:\-=.@|/(]+$")
@@ -267,7 +268,7 @@ def _amount(row: Row, nums: list[Num], page: Page) -> Num | None:
         at = folded[: num.start].rstrip(" $€¥￥£rmp")
         if at.endswith("@") and num is row.amounts[-1] and len(row.amounts) == 1:
             return None  # a unit price
-        if num.places not in (0, 2) and num is row.amounts[-1] and len(row.amounts) > 1:
+        if num.places not in (0, 2) and not num.symbol and num is row.amounts[-1] and len(row.amounts) > 1:
             continue
         if num.places > 2 and not num.symbol:
             return None
@@ -312,6 +313,8 @@ def _columns(parts: Parts, columns: list[Num], money: Num, page: Page, folded: s
             if _multiply(one, other, money):
                 price_first = (
                     (other.places == 2 and one.places != 2)
+                    or (not page.decimals and other.value > one.value)  # fewer pieces than won, yen or dollars each
+                    or (one.value == SCALE and other.whole and one.whole and other.value > SCALE)
                     or (one.unit == "x" and other.unit != "x")
                     or (
                         other.value > one.value
@@ -346,11 +349,12 @@ def _columns(parts: Parts, columns: list[Num], money: Num, page: Page, folded: s
         sized = first.start > 1 and folded[first.start - 1] in "x*" and folded[first.start - 2].isdigit()
         if sized:
             return []  # "TEA 4*6"
-        marked = first.unit == "x" or (first.start and folded[first.start - 1] in "x*")
+        timed = first.unit in UNITS and folded[first.end : money.start].strip()[len(first.unit) :].strip()[:1] in _TIMED
+        marked = first.unit == "x" or timed or (first.start and folded[first.start - 1] in "x*")
         if first.start == 0 or folded[first.start - 1] in " x*@":
             if marked:
                 parts.quantity = first.value
-                parts.each = first.unit == "x"
+                parts.each = first.unit == "x" or timed
             else:
                 parts.weak = first.value
             return [first]

@@ -61,6 +61,7 @@ from receipt.rules import (
 from receipt.rules import (
     total as total_rule,
 )
+from receipt.vouchers import voucher_behind
 from receipt.words import currencies
 
 RULES_VERSION = "1"
@@ -84,6 +85,11 @@ def extract(
     for place, line in enumerate([*lines, None]):
         if line is None or getattr(line, "kind", "text") == "cut":
             page = Page(lines[first:place], first, country, currency)
+            behind = voucher_behind(page)
+            if behind is not None:
+                parted = page.rows[behind].index
+                receipts.append(_read(Page(lines[first:parted], first, country, currency)))
+                page = Page(lines[parted:place], parted, country or page.country, currency)
             if page.rows:
                 receipts.append(_read(page))
             first = place + 1

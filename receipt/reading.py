@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from receipt.extract import RULES_VERSION, extract
+from receipt.extract import RULES_VERSION, extract, link_copies
 from receipt.layout import lay_out
 from receipt.model import Kind, Receipt
 from receipt.paper import Line, Profile
@@ -44,6 +44,8 @@ def read(raw: bytes, profile: Profile | None = None) -> Reading:
     for first, last in _pieces(raw, paper.lines, profile):
         found = extract(paper.lines[first : min(last, first + MOST_READ)], country=country, currency=currency)
         receipts += (_moved(receipt, first) for receipt in found) if first else found
+    if len(receipts) > 1:
+        receipts = list(link_copies(receipts))  # also across pieces
     if not receipts and not paper.raster_only and (paper.self_test or paper.pulses):
         receipts.append(Receipt(Kind.SELFTEST if paper.self_test else Kind.DRAWER))  # nothing else is on it
     return Reading(paper.lines, tuple(receipts), paper.unknown, paper.raster_only, RULES_VERSION)

@@ -127,8 +127,20 @@ def _region(page: Page, ledger: Ledger) -> tuple[int, int]:
             continue
         if (place == start and start == 0) or (entry.role == "service" and place < last_subtotal):
             continue
+        if entry.role in ("service", "tip") and _items_follow(ledger, place):
+            continue  # what is asked for a seat stands among what was eaten
         return start, place
     return start, len(rows)
+
+
+def _items_follow(ledger: Ledger, place: int) -> bool:
+    """Whether a name with an amount stands between this line and the next sum."""
+    for row, role in zip(ledger.page.rows[place + 1 :], ledger.roles[place + 1 :], strict=True):
+        if role in ("total", "subtotal", "tax", "tender"):
+            return False
+        if not role and row.amounts and row.letters > 3:
+            return True
+    return False
 
 
 def _has_name(row: Row) -> bool:

@@ -27,7 +27,9 @@ def read(page: Page) -> Finding | None:
             after = row.matches[index + 1] if index + 1 < len(row.matches) else None
             tail_start = end
             marked = phrase.endswith(
-                ("no", "number", "nr", "#", "n", "号", "號", "番号", "번호", "id", "num", "码", "碼")
+                ("no", "number", "nr", "#", "号", "號", "番号", "번호", "id", "num", "码", "碼")
+            ) or (
+                phrase.endswith("n") and bool(page.meanings.get(phrase[:-1], 0) & w.NUMBER)  # "fatura n"
             )
             if after is not None and after[0] - end <= 3 and page.meanings[after[2]] & w.NUMBER_MARK:
                 tail_start, marked = after[1], True

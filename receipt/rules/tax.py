@@ -40,7 +40,25 @@ def read(ledger: Ledger, total: int | None, subtotal: int | None) -> Choice | No
         together = sum(entry.value for entry in entries if entry.value != subtotal)
         if close(subtotal + together, total) and not close(subtotal + best[1].value, total):
             return Choice(together, best[1].line, 0.85, "several added")
+    if best is not None and best[1].entry is not None and total is not None:
+        several = _of_all_rates(entries, ledger, total)
+        if several is not None:
+            return Choice(several, best[1].line, 0.85, "one line a rate")
     return best[1] if best else _between(ledger, total, subtotal)
+
+
+def _of_all_rates(entries: list[Entry], ledger: Ledger, total: int) -> int | None:
+    """The sum of lines that each tell the tax of one rate, where what they are taxes of makes up the total."""
+    rated: dict[int, int] = {}
+    gross = slack = 0
+    for entry in entries:
+        rate = next((num.value for num in ledger.page.rows[entry.row].nums if num.percent), 0)
+        if not rate or rate in rated or entry.value <= 0 or len(ledger.page.rows[entry.row].amounts) > 1:
+            return None
+        rated[rate] = entry.value
+        gross += entry.value * (100 * SCALE + rate) // rate
+        slack += 60 * (100 * SCALE + rate) // rate  # half a cent of tax is so much of the price
+    return sum(rated.values()) if len(rated) > 1 and abs(gross - total) <= slack else None
 
 
 def _between(ledger: Ledger, total: int | None, subtotal: int | None) -> Choice | None:

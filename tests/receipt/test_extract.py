@@ -690,3 +690,20 @@ def test_prices_for_one_are_multiplied_where_the_total_says_so() -> None:
 def test_the_time_is_when_the_table_was_closed() -> None:
     receipt = read("BISTRO\nCreated: 1/14/2012 2:17PM\nSettled: 1/14/2012 2:54PM\nTea 2.00\nTOTAL 2.00\n")
     assert receipt.time == "14:54"
+
+
+@pytest.mark.parametrize(
+    "heading", ["GUTSCHEIN", "LUCKY DRAW", "BON DE REDUCTION", "优惠券", "クーポン", "КУПОН", "VALE DESCONTO"]
+)
+def test_a_voucher_behind_a_sale_needs_no_cut(heading: str) -> None:
+    sale = ["SHOP", "Bill no 9", "Tea 2.00", "TOTAL 2.00", "Cash 2.00", "Thank you"]
+    lines = [Line(text) for text in (*sale, "----------------", heading, "10 % 2026", "A1B2C3")]
+    receipts = extract(lines)
+    assert [receipt.kind for receipt in receipts] == [Kind.SALE, Kind.VOUCHER]
+    assert (receipts[0].total, receipts[1].total) == (200, None)
+    assert (receipts[0].last_line, receipts[1].first_line) == (5, 6)
+
+
+def test_a_voucher_that_pays_is_part_of_the_sale() -> None:
+    lines = ["SHOP", "Tea 9.00", "TOTAL 9.00", "--------", "VOUCHER 5.00", "CASH 4.00", "--------", "Thank you"]
+    assert [receipt.kind for receipt in extract([Line(text) for text in lines])] == [Kind.SALE]

@@ -102,3 +102,9 @@ def test_the_jobs_of_recorded_streams_are_found() -> None:
             total += len(wanted)
             right += sum(start in starts for start in wanted)
     assert right / total > 0.99
+
+
+def test_a_copy_is_known_across_the_pieces_of_a_job() -> None:
+    paper = b"\x1b@SHOP\nBill no 9\n2026-03-01 10:00\nTea 2.00\nTOTAL 2.00\nCash 2.00\n\n\n\n\n\n\n"
+    found = receipt.read(paper * 2).receipts
+    assert [(one.kind, one.same_as) for one in found] == [(Kind.SALE, None), (Kind.COPY, "9")]
