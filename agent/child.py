@@ -48,8 +48,11 @@ class Reader:
         self._turn = asyncio.Lock()
         self.crashes = 0
 
-    async def read(self, raw: bytes, masked: bool, ready: Callable[[bytes], None] | None = None) -> Read:
-        """Mask (unless `masked`) and read. `ready` hears of the masked bytes before the reading begins.
+    async def read(
+        self, raw: bytes, masked: bool, ready: Callable[[bytes], None] | None = None, profile: bytes = b""
+    ) -> Read:
+        """Mask (unless `masked`) and read. `ready` hears of the masked bytes before the reading begins; `profile` is
+        what is known of the printer (agent/profiles.py).
 
         Never raises for what stands in the bytes: after TRIES crashes there is no reading. Raises NoReader.
         """
@@ -57,7 +60,7 @@ class Reader:
         async with self._turn:
             for attempt in range(1, TRIES + 1):
                 try:
-                    return await self._once(raw if form is None else form, form is not None, ready)
+                    return await self._once(raw if form is None else form, form is not None, ready, profile)
                 except Unreadable as error:
                     self.crashes += 1
                     form = form or error.masked
@@ -92,12 +95,14 @@ class Reader:
             child.kill()
             await child.wait()
 
-    async def _once(self, raw: bytes, masked: bool, ready: Callable[[bytes], None] | None) -> Read:
+    async def _once(self, raw: bytes, masked: bool, ready: Callable[[bytes], None] | None, profile: bytes) -> Read:
         child = await self._running()
         assert child.stdin is not None and child.stdout is not None
         form = raw if masked else None
         try:
             async with asyncio.timeout(LIMIT_S):
+                if profile:
+                    child.stdin.write(b"p" + len(profile).to_bytes(4, "big") + profile)
                 child.stdin.write((b"r" if masked else b"m") + len(raw).to_bytes(4, "big") + raw)
                 await child.stdin.drain()
                 what, body = await _frame(child.stdout)

@@ -8,7 +8,7 @@ import signal
 import threading
 from collections.abc import Sequence
 
-from agent import clock
+from agent import clock, profiles
 from agent.alerts import Alerts
 from agent.child import Reader
 from agent.commands import Commands
@@ -48,10 +48,17 @@ class Agent:
         self.uplink.reading = self.reading
         self.orders = Orders(box, self.store, self.door, self.mqtt, self.uplink, self.alerts)
         self.commands = Commands(self.store, self.door, self.mqtt, self.uplink, self.reading, self.alerts)
+        self.reading.profile_of = self._profile_of
         self.health = Health(
             box, self.name, self.store, self.door, self.mqtt, self.uplink, self.reading, self.orders, self.alerts,
             self.supervisor,
         )  # fmt: skip
+
+    def _profile_of(self, printer: str) -> bytes:
+        """For the reading child: the model that the settings name, else what the printer says it is."""
+        settings = self.box.printer.get(printer)
+        says = str(self.orders.printers.get(printer, {}).get("model") or "")
+        return profiles.packed(*([settings.model] if settings else []), says)
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT."""

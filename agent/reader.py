@@ -3,14 +3,15 @@
 Paper can say anything, and what crashes or hangs here must not take the agent along: the parent (agent/child.py)
 kills this process and starts another. It has no files, no network, no settings.
 
-On stdin    frames: 1 byte what ("m" mask, then read; "r" only read: the bytes are masked already; "k" only mask),
-            4 bytes length (big-endian), the job's bytes.
+On stdin    frames: 1 byte what ("m" mask, then read; "r" only read: the bytes are masked already; "k" only mask; "p"
+            what is known of the next job's printer: no answer), 4 bytes length (big-endian), the bytes.
 On stdout   once a frame "h": it has loaded what it needs. Then, for "m" and "k", a frame "m" with the masked
             bytes; and, for "m" and "r", a frame "r" (or "R", see RASTER_ONLY) with a wire.Reading as MessagePack.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
@@ -35,21 +36,31 @@ _encode = msgspec.msgpack.Encoder().encode
 
 def main() -> None:
     import receipt
+    from agent.profiles import unpack
     from receipt.redact import mask
 
+    receipt.read(b"TOTAL 1.00\n")  # the vocabularies are there before the first job
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     stdin, stdout = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints goes to the log, not among the frames
+    gc.collect()
+    gc.freeze()  # what is loaded stays: no collection looks at it again
+    gc.set_threshold(20_000, 20, 20)  # what a job leaves behind is no cycle
+    profile = None
     put(stdout, READY, b"")
     while frame := take(stdin):
         signal.alarm(ALONE_S)
         what, raw = frame
+        if what == b"p":
+            profile = unpack(raw)
+            continue
         if what != b"r":
             raw = mask(raw)
             put(stdout, b"m", raw)
         if what != b"k":
-            read = receipt.read(raw)
+            read = receipt.read(raw, profile)
             put(stdout, RASTER_ONLY if read.raster_only else b"r", pack(read))
+        profile = None
         signal.alarm(0)
 
 

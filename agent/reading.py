@@ -49,6 +49,7 @@ class Reading:
         self.capture, self.door, self.store, self.reader = capture, door, store, reader
         self.counters = {"read": 0, "unread": 0, "withheld": 0}
         self.backlog_done = asyncio.Event()
+        self.profile_of: Callable[[str], bytes] = lambda printer: b""  # what is known of a printer, by its name
         self._due = due  # told of each new row, whether it is live, and its bytes where they may be sent
         self._batch = BATCH
         self._live: deque[Key] = deque()
@@ -338,7 +339,7 @@ class Reading:
             replacing.append(asyncio.create_task(self._replace(key, header["sha256"], form), name="replace"))
 
         try:
-            read = await self.reader.read(raw, replaced, ready)
+            read = await self.reader.read(raw, replaced, ready, self.profile_of(str(header.get("printer") or "")))
             if replaced:
                 sha256 = str(header["sha256"])
             elif replacing:

@@ -103,3 +103,33 @@ def test_a_child_whose_parent_is_gone_ends(monkeypatch: pytest.MonkeyPatch) -> N
         assert child.stdout.read(5) == b"h\0\0\0\0"
         child.stdin.close()
         assert child.wait(10) == 0
+
+
+def test_what_is_known_of_a_printer_counts_for_its_next_job_alone() -> None:
+    import msgspec
+
+    from agent import profiles
+
+    async def run() -> list[list[str]]:
+        reader, shown = Reader(), []
+        try:
+            narrow = profiles.packed("auto", "generic-58")
+            for profile in (narrow, b"", narrow):
+                done = await reader.read(b"A" * 40 + b"\n", True, None, profile)
+                found = messages.unpack_reading(msgspec.Raw(done.packed))
+                assert found is not None
+                shown.append(found.lines)
+            return shown
+        finally:
+            await reader.stop()
+
+    wrapped = ["A" * 32, "A" * 8]
+    assert asyncio.run(run()) == [wrapped, ["A" * 40], wrapped]
+
+
+def test_a_model_that_nobody_knows_says_nothing() -> None:
+    from agent import profiles
+
+    assert profiles.packed("auto", "") == b"" and profiles.packed("no-such-printer") == b""
+    known = profiles.unpack(profiles.packed("star"))
+    assert known is not None and known.dialect.value == "star"
