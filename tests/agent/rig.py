@@ -263,6 +263,8 @@ class Rig:
         self.nats_port = free_port()
         self.printer = Printer()
         self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.env: dict[str, dict[str, str]] = {}  # of a process, by name
+        self.first: dict[str, str] = {}  # what a process does before it begins, in Python
         tables: dict[str, dict[str, Any]] = {
             "box": {"id": BOX, "state_dir": str(folder / "box"), "control": str(folder / "relay.sock")},
             "printer.main": {"url": self.printer.url},
@@ -289,7 +291,7 @@ class Rig:
             with (self.folder / f"{name}.log").open("ab") as log:
                 self.running[name] = subprocess.Popen(
                     [*DIE_WITH_PARENT, *self._command(name)], stdout=log, stderr=log, start_new_session=True,
-                    env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                    env={**os.environ, "PYTHONUNBUFFERED": "1", **self.env.get(name, {})},
                 )  # fmt: skip
             self._until(lambda name=name: self._ready(name), f"{name} is up")  # type: ignore[misc]
         return self
@@ -329,7 +331,10 @@ class Rig:
 
     def _command(self, name: str) -> list[str]:
         if name != "broker":
-            return [sys.executable, "-m", name, "--config", str(self.config)]
+            program = ["-m", name]
+            if first := self.first.get(name):
+                program = ["-c", f"{first}\nimport sys\nfrom {name}.__main__ import main\nsys.exit(main())"]
+            return [sys.executable, *program, "--config", str(self.config)]
         if self.mosquitto:
             conf = self.folder / "mosquitto.conf"
             conf.write_text(

@@ -110,6 +110,108 @@ def seq_begins_again() -> None:
     Store._recall = short  # type: ignore[method-assign]
 
 
+@fault
+def agent_normal_instead_of_full() -> None:
+    """agent.db hands its commits to the kernel, and does not wait for them."""
+    from agent.store import Store
+
+    opened = Store._open_file
+
+    def normal(self: Store) -> Any:
+        connection = opened(self)
+        connection.execute("PRAGMA synchronous = NORMAL")
+        return connection
+
+    Store._open_file = normal  # type: ignore[method-assign]
+
+
+@fault
+def sent_before_stored() -> None:
+    """Whoever waits for agent.db goes on when his work was done, and not when it is on disk."""
+    import asyncio
+    import time
+
+    from agent.store import Store
+
+    run = Store.run
+
+    async def early(self: Store, work: Any) -> Any:
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Any] = loop.create_future()
+
+        def slow(connection: Any) -> Any:
+            value = work(connection)
+            loop.call_soon_threadsafe(lambda: done.done() or done.set_result(value))
+            time.sleep(0.02)
+            return value
+
+        whole = asyncio.ensure_future(run(self, slow))
+        whole.add_done_callback(lambda f: done.done() or f.exception() is None or done.set_exception(f.exception()))
+        return await done
+
+    Store.run = early  # type: ignore[method-assign]
+
+
+@fault
+def freed_by_puback() -> None:
+    """What the broker took is let go of: the cloud is not asked."""
+    from agent.uplink import Uplink
+
+    with_broker = Uplink._with_broker
+
+    def free(self: Uplink, row_id: int, sent: Any, done: Any) -> None:
+        with_broker(self, row_id, sent, done)
+
+        async def release() -> None:
+            from agent import outbox
+
+            for row in await self.store.run(lambda c: outbox.by_ids(c, [row_id])):
+                job = row.captured() if row.kind == "job" else None
+                if job is not None:
+                    await self._release([(row.id, job.epoch, job.seq, job.sha256.hex())])
+
+        self._soon(release(), "freed")
+
+    Uplink._with_broker = free  # type: ignore[method-assign]
+
+
+@fault
+def ack_of_any_hash() -> None:
+    """An acknowledgement frees a job whatever hash it names."""
+    from agent import outbox
+
+    find = outbox.find_key
+
+    class Any_(bytes):
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        __hash__ = bytes.__hash__
+
+    def blind(connection: Any, epoch: str, seq: int) -> Any:
+        row = find(connection, epoch, seq)
+        return None if row is None else (row[0], row[1], Any_(row[2]))
+
+    outbox.find_key = blind
+
+
+@fault
+def new_id_on_retry() -> None:
+    """Each time a job is sent it is another message."""
+    import uuid
+
+    from agent.outbox import Row
+
+    captured = Row.captured
+
+    def other(self: Row) -> Any:
+        job = captured(self)
+        job.id = str(uuid.uuid4())
+        return job
+
+    Row.captured = other  # type: ignore[method-assign]
+
+
 def main() -> int:
     program, name, *arguments = sys.argv[1:]
     for one in name.split("+"):
