@@ -51,6 +51,11 @@ def pack(model: Model) -> bytes:
     return json.dumps(known, separators=(",", ":")).encode()
 
 
+def on_day(profile: bytes, day: str) -> bytes:
+    """The same, with the day on which the job was printed (YYYY-MM-DD)."""
+    return json.dumps((json.loads(profile) if profile else {}) | {"day": day}, separators=(",", ":")).encode()
+
+
 def unpack(data: bytes) -> Profile | None:
     """None for b""."""
     if not data:
@@ -59,4 +64,4 @@ def unpack(data: bytes) -> Profile | None:
     from receipt.tokens import Dialect
 
     known = json.loads(data)
-    return Profile(**known | {"dialect": Dialect(known["dialect"])})
+    return Profile(**known | {"dialect": Dialect(known.get("dialect", "auto"))})

@@ -17,6 +17,7 @@ import resource
 import signal
 import sys
 import zlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
@@ -37,6 +38,7 @@ _encode = msgspec.msgpack.Encoder().encode
 def main() -> None:
     import receipt
     from agent.profiles import unpack
+    from receipt.habits import Habits
     from receipt.redact import mask
 
     receipt.read(b"TOTAL 1.00\n")  # the vocabularies are there before the first job
@@ -46,7 +48,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()  # what is loaded stays: no collection looks at it again
     gc.set_threshold(20_000, 20, 20)  # what a job leaves behind is no cycle
-    profile = None
+    profile, habits = None, Habits()
     put(stdout, READY, b"")
     while frame := take(stdin):
         signal.alarm(ALONE_S)
@@ -58,7 +60,9 @@ def main() -> None:
             raw = mask(raw)
             put(stdout, b"m", raw)
         if what != b"k":
-            read = receipt.read(raw, profile)
+            known = profile or receipt.Profile()
+            read = receipt.read(raw, known if known.date_order else replace(known, date_order=habits.date_order))
+            habits.learn(read.receipts)
             put(stdout, RASTER_ONLY if read.raster_only else b"r", pack(read))
         profile = None
         signal.alarm(0)

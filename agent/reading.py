@@ -15,11 +15,12 @@ import hashlib
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from agent import journals, outbox
+from agent import journals, outbox, profiles
 from agent.child import NoReader, Read, Reader, Unreadable
 from agent.door import Door, Refused, RelayGone
 from agent.outbox import Row
@@ -339,7 +340,10 @@ class Reading:
             replacing.append(asyncio.create_task(self._replace(key, header["sha256"], form), name="replace"))
 
         try:
-            read = await self.reader.read(raw, replaced, ready, self.profile_of(str(header.get("printer") or "")))
+            profile = self.profile_of(str(header.get("printer") or ""))
+            if (day := _day(header.get("started"))) is not None:
+                profile = profiles.on_day(profile, day)
+            read = await self.reader.read(raw, replaced, ready, profile)
             if replaced:
                 sha256 = str(header["sha256"])
             elif replacing:
@@ -430,6 +434,14 @@ def _captured(key: Key, header: dict[str, Any], sha256: str, packed: bytes) -> C
         was=(str(was[0]), int(was[1])) if was else None,
         reading=msgspec.Raw(packed) if packed else messages.NO_READING,
     )
+
+
+def _day(started: dict[str, Any] | None) -> str | None:
+    """The day on which a job was printed (UTC), where the clock was known to be right."""
+    clock = _clock(started)
+    if clock.trust not in (Trust.NTP, Trust.CLOUD) or not clock.wall_ms:
+        return None
+    return datetime.fromtimestamp(clock.wall_ms / 1000, UTC).date().isoformat()
 
 
 def _clock(value: dict[str, Any] | None) -> Clock:

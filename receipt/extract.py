@@ -68,12 +68,17 @@ RULES_VERSION = "1"
 
 
 def extract(
-    lines: Sequence[LineLike], *, country: str | None = None, currency: str | None = None
+    lines: Sequence[LineLike],
+    *,
+    country: str | None = None,
+    currency: str | None = None,
+    date_order: str | None = None,
+    day: str | None = None,
 ) -> tuple[Receipt, ...]:
     """The receipts that stand on these lines.
 
-    Takes   a job's lines from the top; where the shop is (ISO 3166) and what money it takes (ISO 4217), if that is
-            known.
+    Takes   a job's lines from the top; where the shop is (ISO 3166), what money it takes (ISO 4217), the order of day
+            and month that its paper has shown (receipt.habits), the day on which it was printed, if that is known.
     Gives   one Receipt per piece of paper with text: a receipt, voucher, report, kitchen order … None when there is
             no text.
     Raises  nothing, whatever the text. Time is linear in it.
@@ -81,6 +86,7 @@ def extract(
     if currency is None and country is not None:
         currency = currencies()[2].get(country)
     receipts: list[Receipt] = []
+    dates = date_rule.Known(date_order, day)
     first = 0
     for place, line in enumerate([*lines, None]):
         if line is None or getattr(line, "kind", "text") == "cut":
@@ -88,10 +94,10 @@ def extract(
             behind = voucher_behind(page)
             if behind is not None:
                 parted = page.rows[behind].index
-                receipts.append(_read(Page(lines[first:parted], first, country, currency)))
+                receipts.append(_read(Page(lines[first:parted], first, country, currency), dates))
                 page = Page(lines[parted:place], parted, country or page.country, currency)
             if page.rows:
-                receipts.append(_read(page))
+                receipts.append(_read(page, dates))
             first = place + 1
     return link_copies(receipts)
 
@@ -111,7 +117,7 @@ def link_copies(receipts: Iterable[Receipt]) -> tuple[Receipt, ...]:
     return tuple(linked)
 
 
-def _read(page: Page) -> Receipt:
+def _read(page: Page, dates: date_rule.Known) -> Receipt:
     findings: dict[str, Finding] = {}
 
     def keep(name: str, finding: Finding | None) -> str | None:
@@ -147,7 +153,7 @@ def _read(page: Page) -> Receipt:
         role: amount(role, extras.read(ledger, role, due, before))
         for role in ("discount", "service", "tip", "rounding", "change")
     }
-    date = keep("date", date_rule.read(page))
+    date = keep("date", date_rule.read(page, dates))
     merchant = keep("merchant", merchant_rule.read(page))
     guests = keep("covers", covers.read(page))
     earned = keep("points", points.read(page))

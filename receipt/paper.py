@@ -27,6 +27,8 @@ class Profile:
     double_byte: str | None = None  # what its Kanji mode prints: gb18030, big5, cp949, cp932
     country: str | None = None  # ISO 3166, for reading dates and amounts
     currency: str | None = None  # ISO 4217
+    date_order: str | None = None  # what this printer's receipts have shown: receipt.habits
+    day: str | None = None  # YYYY-MM-DD: when it was printed, where a clock that can be trusted says so
 
 
 class Style(NamedTuple):

@@ -39,10 +39,16 @@ def read(raw: bytes, profile: Profile | None = None) -> Reading:
     Raises  nothing, whatever the bytes. Time is linear in them.
     """
     paper = lay_out(raw, profile)
-    country, currency = (profile.country, profile.currency) if profile is not None else (None, None)
+    known = profile or Profile()
     receipts: list[Receipt] = []
     for first, last in _pieces(raw, paper.lines, profile):
-        found = extract(paper.lines[first : min(last, first + MOST_READ)], country=country, currency=currency)
+        found = extract(
+            paper.lines[first : min(last, first + MOST_READ)],
+            country=known.country,
+            currency=known.currency,
+            date_order=known.date_order,
+            day=known.day,
+        )
         receipts += (_moved(receipt, first) for receipt in found) if first else found
     if len(receipts) > 1:
         receipts = list(link_copies(receipts))  # also across pieces

@@ -1,4 +1,4 @@
-"""Where a voucher begins that is printed behind a sale, with nothing but blank paper or a line of dashes between. Pure."""
+"""Where a voucher begins that is printed behind a sale: no cut, only blank paper or a line of dashes between. Pure."""
 
 from __future__ import annotations
 

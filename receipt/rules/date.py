@@ -4,15 +4,30 @@ shows.
 
 from __future__ import annotations
 
+from datetime import date as Day
+from typing import Final, NamedTuple
+
 from receipt import words as w
+from receipt.dates import DateHit
 from receipt.model import Finding
 from receipt.page import Page
 
+ORDERS: Final = ("day_first", "month_first", "year_first")
 _MONTH_FIRST = frozenset(("US", "PH"))
 _YEAR_FIRST = frozenset(("CN", "JP", "KR", "TW", "HK", "HU"))
 
 
-def read(page: Page) -> Finding | None:
+class Known(NamedTuple):
+    """What is known beside the paper."""
+
+    order: str | None = None  # day_first, month_first, year_first: what this printer's paper has shown before
+    day: str | None = None  # YYYY-MM-DD: when it was printed
+
+
+_NOTHING = Known()
+
+
+def read(page: Page, known: Known = _NOTHING) -> Finding | None:
     candidates = []
     for place, row in enumerate(page.rows):
         for hit in row.dates:
@@ -32,12 +47,19 @@ def read(page: Page) -> Finding | None:
             candidates.append((score, row.index, hit))
     if not candidates:
         return None
-    order, evidence = _order(page, [hit for _, _, hit in candidates])
+    order, evidence = _order(page, [hit for _, _, hit in candidates], known.order)
     best: tuple[float, Finding] | None = None
     values = set()
     for score, line, hit in candidates:
+        shown = ""
         if hit.sure:
             value, confidence = hit.day_first or hit.month_first or hit.year_first, 0.97
+            shown = next((f", {name.replace('_', ' ')}" for name in ORDERS if getattr(hit, name)), "")
+            if not hit.text[:1].isdigit() or not hit.text[-1:].isdigit() or any(map(str.isalpha, hit.text)):
+                shown = ""  # a month's name tells nothing of the order of numbers
+        elif (told := _told(hit, known.day)) is not None:
+            name, value = told
+            confidence, shown = 0.97, f", {name.replace('_', ' ')}"
         else:
             value, confidence = None, 0.0
             for name in order:
@@ -51,7 +73,7 @@ def read(page: Page) -> Finding | None:
             confidence = min(confidence, 0.5)
         values.add(value)
         if best is None or score > best[0]:
-            best = (score, Finding(value, line, confidence, "labelled" if score >= 3 else "first"))
+            best = (score, Finding(value, line, confidence, ("labelled" if score >= 3 else "first") + shown))
     if best is None:
         return None
     finding = best[1]
@@ -60,9 +82,22 @@ def read(page: Page) -> Finding | None:
     return finding
 
 
-def _order(page: Page, hits: list) -> tuple[tuple[str, ...], float]:  # type: ignore[type-arg]
+def _told(hit: DateHit, day: str | None) -> tuple[str, str] | None:
+    """(order, date): the one reading of a date that is the day on which it was printed, or one beside it."""
+    if day is None:
+        return None
+    printed = Day.fromisoformat(day)
+    near = [
+        (name, value)
+        for name in ORDERS
+        if (value := getattr(hit, name)) and abs((Day.fromisoformat(value) - printed).days) <= 1
+    ]
+    return near[0] if len({value for _, value in near}) == 1 else None
+
+
+def _order(page: Page, hits: list[DateHit], habit: str | None) -> tuple[tuple[str, ...], float]:
     """The order of day, month and year to try, and how sure that is."""
-    day = month = year = 0
+    day = month = 0
     for hit in hits:
         if hit.sure:
             day += hit.day_first is not None and hit.month_first is None
@@ -74,7 +109,8 @@ def _order(page: Page, hits: list) -> tuple[tuple[str, ...], float]:  # type: ig
             if day > month
             else (("month_first", "day_first", "year_first"), 0.95)
         )
-    del year
+    if habit in ORDERS:
+        return (habit, *(name for name in ORDERS if name != habit)), 0.95
     if country in _YEAR_FIRST or page.language in ("ja", "zh", "ko"):
         return ("year_first", "month_first", "day_first"), 0.9
     if country in _MONTH_FIRST:
