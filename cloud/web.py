@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -14,6 +15,7 @@ from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
+from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Message, Receive, Send
 from prometheus_client import generate_latest
 
@@ -22,8 +24,10 @@ from cloud.api import problem
 from cloud.api.access import key_guard
 from cloud.api.asyncapi import asyncapi
 from cloud.api.claims import claim
+from cloud.api.document import document
 from cloud.api.oauth import metadata, revoke, token
 from cloud.api.routes import ROUTES
+from cloud.api.strict import strict
 from cloud.console.pages import Console
 from cloud.context import Cloud, Context
 from cloud.reader_door import Shared
@@ -54,7 +58,7 @@ def show_metrics() -> Response[bytes]:
 
 @get("/v1/openapi.json", opt={"public": True}, include_in_schema=False, sync_to_thread=True)
 def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
-    return request.app.openapi_schema.to_schema()
+    return document(request.app)
 
 
 OPEN = (claim, token, revoke, metadata, openapi, asyncapi, healthz, show_metrics)  # without a key or a session
@@ -66,6 +70,7 @@ def make_app(cloud: Context) -> Litestar:
         "/v1",
         route_handlers=list(ROUTES),
         guards=[key_guard(cloud.store, cloud.config.web.api_rate)],
+        before_request=strict,
         security=[{"key": []}],
     )
 
@@ -92,8 +97,12 @@ def make_app(cloud: Context) -> Litestar:
 class Front:
     """Around the application: headers that every answer has, and the count of answers."""
 
-    def __init__(self, app: ASGIApp, secure: bool) -> None:
-        self._app = app
+    def __init__(self, app: Litestar, secure: bool) -> None:
+        self._app: ASGIApp = app
+        self._allow: dict[str, set[str]] = defaultdict(set)  # an address with all its methods: Litestar's OPTIONS
+        for route in app.routes:  # names those of one handler
+            if isinstance(route, HTTPRoute):
+                self._allow[route.path_format] |= set(route.methods)
         self._headers = [
             (b"content-security-policy", POLICY.encode()),
             (b"x-content-type-options", b"nosniff"),
@@ -117,6 +126,9 @@ class Front:
                 headers = list(message["headers"])
                 names = {name.lower() for name, _ in headers}
                 headers += [h for h in self._headers if h[0] not in names]
+                if scope["method"] == "OPTIONS" and (all_of := self._allow.get(scope.get("path_template", ""))):
+                    headers = [h for h in headers if h[0].lower() != b"allow"]
+                    headers.append((b"allow", ", ".join(sorted(all_of)).encode()))
                 if b"cache-control" not in names:
                     headers.append((b"cache-control", b"no-store"))
                 message["headers"] = headers

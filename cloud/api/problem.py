@@ -43,8 +43,10 @@ class Problem(Exception):
         *,
         errors: list[dict[str, str]] | None = None,
         retry_after_s: float | None = None,
+        allow: str = "",
     ) -> None:
         super().__init__(detail)
+        self.allow = allow
         self.status, self.kind, self.detail = status, kind, detail
         self.errors, self.retry_after_s = errors, retry_after_s
 
@@ -60,6 +62,8 @@ class Problem(Exception):
         headers = {}
         if self.retry_after_s is not None:
             headers["Retry-After"] = str(max(1, round(self.retry_after_s)))
+        if self.allow:
+            headers["Allow"] = self.allow
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
         return Response(body, status_code=self.status, media_type="application/problem+json", headers=headers)
@@ -88,7 +92,10 @@ def from_exception(error: Exception) -> Problem:
             errors = [{"field": str(e.get("key", "")), "problem": str(e.get("message", ""))} for e in extra]
             if error.status_code == 404:
                 return not_found()
-            return Problem(error.status_code, f"http-{error.status_code}", str(error.detail), errors=errors)
+            allow = (error.headers or {}).get("allow", "")
+            return Problem(
+                error.status_code, f"http-{error.status_code}", str(error.detail), errors=errors, allow=allow
+            )
         case sa.exc.OperationalError() | sa.exc.TimeoutError() | sa.exc.InterfaceError() | StoreAway():
             log.error("store away: %s", str(error).splitlines()[0])
             return Problem(503, "store-away", "The database does not answer. Nothing was stored.", retry_after_s=2)

@@ -268,7 +268,12 @@ class Receipts(Controller):
         picture = png_of(cloud.pictures, self._raw(receipt_id, request, cloud), str(found.text))
         return Response(picture, media_type="image/png")
 
-    @get("/{receipt_id:str}/raw", opt={"scope": "receipts:read"}, sync_to_thread=True)
+    @get(
+        "/{receipt_id:str}/raw",
+        opt={"scope": "receipts:read"},
+        sync_to_thread=True,
+        media_type="application/octet-stream",
+    )
     def raw(self, receipt_id: FromPath[str], request: Ask, cloud: Cloud) -> Response[bytes]:
         """The bytes that the POS printed, card numbers masked. 404 where they stay on the box."""
         self._find(receipt_id, request, cloud)
@@ -326,7 +331,7 @@ class Channels(Controller):
 def event_list(
     request: Ask,
     cloud: Cloud,
-    after: Annotated[int, QueryParameter(ge=0, le=2**62)] = 0,
+    after: Annotated[int, QueryParameter(ge=0, le=2**53 - 1)] = 0,
     limit: Limit = 50,
 ) -> EventsOut:
     """In order, each once: what a webhook missed can be pulled here."""

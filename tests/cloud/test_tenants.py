@@ -69,6 +69,15 @@ OWN_ONLY = {  # lists and actions without an id: they show the caller's own thin
     "/v1/menu",
     "/v1/front",
     "/v1/tables",
+    "/menu",
+    "/menu/table",
+    "/menu/table.csv",
+    "/menu/categories",
+    "/setup/front",
+    "/setup/tables",
+    "/setup/tables/sheet/{kind}",
+    "/setup/notices",
+    "/setup/notices/{way}",
     "/setup/people",
     "/setup/password",
     "/setup/keys",
@@ -92,7 +101,7 @@ def all_routes(folder: Path) -> list[tuple[str, str]]:
         for method in sorted(route.methods - {"OPTIONS", "HEAD"}):  # type: ignore[attr-defined]
             found.append((method, path))
     store.close()
-    return found
+    return list(dict.fromkeys(found))
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +117,8 @@ def theirs(cloud: Cloud, cafe: httpx.Client, front: SimulatedBox) -> dict[str, s
     order = cafe.post("/v1/orders", json={"kind": "takeaway", "items": [{"name": "Soup"}]}).json()["id"]
     hook = cafe.post("/v1/webhooks", json={"url": "https://example.com/hook"}).json()["id"]
     receipt = until(lambda: cafe.get("/v1/receipts").json()["receipts"])[0]["id"]
+    category = cafe.put("/v1/menu", content="row,name:en,price\ncategory,Food,\nitem,Soup,4\n").json()["categories"][0]
+    table = cafe.put("/v1/tables", json={"names": ["1"]}).json()["tables"][0]
     cloud.command("client", "add", "Cafe App", "--redirect", "https://example.com/cb", "--merchant", "Corner Cafe")
     with sqlite3.connect(f"file:{cloud.database}?mode=ro", uri=True) as connection:
         user, key, program = (
@@ -125,6 +136,11 @@ def theirs(cloud: Cloud, cafe: httpx.Client, front: SimulatedBox) -> dict[str, s
         "key_id": key,
         "client_id": program,
         "grant_id": program,
+        "category_id": category["id"],
+        "item_id": category["items"][0]["id"],
+        "table_id": table["id"],
+        "kind": "red.pdf",
+        "way": "sms",
     }
 
 
