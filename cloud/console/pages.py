@@ -13,14 +13,32 @@ from cloud.console import (
     access_people,
     access_webhooks,
     door,
+    front,
     live,
+    menu_pages,
+    notices,
     receipts,
     setup,
+    tables,
 )
 from cloud.console.desk import Ask, Desk, LoggedOut
 from cloud.context import Context
 
-PAGES = (door, live, receipts, setup, access_boxes, access_people, access_apps, access_keys, access_webhooks)
+PAGES = (
+    door,
+    live,
+    receipts,
+    setup,
+    access_boxes,
+    access_people,
+    access_apps,
+    access_keys,
+    access_webhooks,
+    front,
+    menu_pages,
+    tables,
+    notices,
+)
 
 
 class Console:
