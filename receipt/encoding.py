@@ -26,6 +26,9 @@ _SELECTING = {row for row in ALL_COMMANDS if row.name in _PAGES or row.name in _
 _Key = tuple[str, int, bool | None]
 
 
+_KNOWS_PAGES = 4  # a job that selects so many code pages means them
+
+
 class Encoding:
     """The printer's character state, and the choice of codec that follows from it and from the job's own bytes."""
 
@@ -103,7 +106,7 @@ class Encoding:
                 return "utf-8"
             double = profile.double_byte or recognise_double(runs, _DOUBLE_LEAST, None, fewest=3)
             return double or recognise_single(runs)
-        if not looks_odd(decode(b"\n".join(runs), page)):
+        if len(self._gathered()) >= _KNOWS_PAGES or not looks_odd(decode(b"\n".join(runs), page)):
             return page
         if sound >= 3:
             return "utf-8"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from math import log2
 
 from receipt.codepages import MULTIBYTE, decode
@@ -92,6 +93,10 @@ _SURPRISE = {
 _COMMON = re.compile("[éèàáíóúñçãõâêôüöäßåæøşıİğÉÑÇÜÖÄÁÍÓÚŞĞ]")
 
 
+# What is not ASCII, with the letters beside it: plain text between is the same in every page.
+_AROUND = re.compile(rb"[ -~]{0,3}(?:[\x80-\xff]+[^\x80-\xff]{0,4})+")
+
+
 def looks_odd(text: str) -> bool:
     """Whether decoded text shows what a wrong code page leaves behind."""
     return _ODD.search(text) is not None
@@ -109,7 +114,8 @@ def single_byte_score(text: str) -> float:
 
 def recognise_single(runs: Sequence[bytes], pages: Sequence[str] = _SINGLE, head_start: float = 0.3) -> str:
     """The page of `pages` that makes the most words of `runs`; the first has a head start."""
-    sample = _REPEATED.sub(rb"\1\1\1", b"\n".join(runs)[:8000])[:4000]
+    around = b"\n".join(_AROUND.findall(b"\n".join(runs)[:8000]))
+    sample = _REPEATED.sub(rb"\1\1\1", around)[:4000]
     best, best_score = pages[0], single_byte_score(decode(sample, pages[0])) + head_start
     for page in pages[1:]:
         score = single_byte_score(decode(sample, page))
@@ -132,7 +138,6 @@ def is_utf8(runs: Iterable[bytes]) -> int:
 def _double_score(runs: Sequence[bytes], encoding: str) -> tuple[float, int]:
     """0..1 for how well pairs of `runs` are everyday characters of `encoding`, and how many pairs there are."""
     good = hits = count = bad = 0.0
-    everyday = _EVERYDAY[encoding]
     seen: Counter[str] = Counter()
     for run in runs:
         try:
@@ -143,27 +148,31 @@ def _double_score(runs: Sequence[bytes], encoding: str) -> tuple[float, int]:
             text = run[: error.start].decode(encoding, "replace")
         seen.update(text)
     for character, times in seen.items():
-        point = ord(character)
-        if point < 0x80:
+        if character < "\x80":
             continue
         weight = min(times, 4)
-        if 0xFF61 <= point <= 0xFF9F:
-            count += weight / 2
-            good += 0.3 * weight / 2
-            continue
-        raw = character.encode(encoding, "replace")
-        if len(raw) == 2 and raw[0] == raw[1]:
-            continue  # CD CD, C4 C4: frames drawn with a single-byte page
-        if point in range(0x2010, 0x3020) or point >= 0xFF00 or point < 0x2010:
-            continue  # signs stand at the same places in several standards: no evidence
-        count += weight
-        if character in everyday or (encoding == "cp932" and _KANA.match(character)):
-            hits += weight
-        if _first_level(raw, encoding):
-            good += weight
+        share, first, everyday = _evidence(character, encoding)
+        count += weight * share
+        good += weight * first
+        hits += weight * everyday
     if not count:
         return 0.0, 0
     return max(0.0, 0.5 * good / count + 0.5 * min(hits / count / 0.3, 1.0) - bad / (count + bad)), int(count)
+
+
+@lru_cache(8192)
+def _evidence(character: str, encoding: str) -> tuple[float, float, int]:
+    """(how much of a pair it is, how much of one from the everyday part of its standard, whether it is everyday)."""
+    point = ord(character)
+    if 0xFF61 <= point <= 0xFF9F:
+        return 0.5, 0.15, 0
+    raw = character.encode(encoding, "replace")
+    if len(raw) == 2 and raw[0] == raw[1]:
+        return 0, 0, 0  # CD CD, C4 C4: frames drawn with a single-byte page
+    if point in range(0x2010, 0x3020) or point >= 0xFF00 or point < 0x2010:
+        return 0, 0, 0  # signs stand at the same places in several standards: no evidence
+    everyday = character in _EVERYDAY[encoding] or (encoding == "cp932" and _KANA.match(character) is not None)
+    return 1, int(_first_level(raw, encoding)), int(everyday)
 
 
 def _first_level(raw: bytes, encoding: str) -> bool:
