@@ -18,7 +18,7 @@ from cloud.fronts import Front
 from cloud.menu import ALLERGENS, Category, Group, Item, Menu, Names, Option, said
 from cloud.menu_csv import BadRow
 
-HOME = "/menu"
+HOME = "/setup/menu"
 SPARE = 2  # empty lines for options to come
 MOST_FILE = 200_000
 

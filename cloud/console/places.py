@@ -42,7 +42,7 @@ MENU = (
 
 SETUP: tuple[Place, ...] = (
     Place("counter.front.title", "/setup/front", scope="owner", about="counter.front.card"),
-    Place("counter.menu.title", "/menu", scope="orders:read", about="counter.menu.card"),
+    Place("counter.menu.title", "/setup/menu", scope="orders:read", about="counter.menu.card"),
     Place("counter.tables.title", "/setup/tables", scope="orders:write", about="counter.tables.card"),
     Place("counter.notices.title", "/setup/notices", scope="owner", about="counter.notices.card"),
     Place("access.boxes.title", "/setup/boxes", scope="owner", about="access.boxes.card"),

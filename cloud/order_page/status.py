@@ -19,7 +19,7 @@ from cloud import basket, fronts, guests, menu
 from cloud.api.problem import Problem, from_exception
 from cloud.fronts import Front
 from cloud.guests import AGAIN, Guest
-from cloud.order_page.counter import Ask, Counter, Form
+from cloud.order_page.counter import Ask, Counter, Form, reader_languages
 from cloud.order_page.shop import HIDDEN
 from cloud.review import REASONS
 from cloud.strings import Strings
@@ -99,7 +99,22 @@ class Status:
         guest, front = self.known(request, link)
         self._seen(guest)
         t = self._counter.desk.language(request)
-        return self._counter.page(request, "order_status.html", front=front, link=link, **self._shown(t, guest, front))
+        names = self._names(t, guest, front)
+        shown = self._shown(t, guest, front)
+        return self._counter.page(request, "order_status.html", front=front, link=link, names=names, **shown)
+
+    def _names(self, t: Strings, guest: Guest, front: Front) -> list[tuple[str, list[str]]]:
+        """What was ordered, in the reader's language as far as the menu still has it; the paper has the shop's."""
+        with self._cloud.store.read() as connection:
+            known = menu.load(connection, front.merchant)
+        found, languages = [], reader_languages(t, front)
+        for line, printed in zip(guest.lines, guest.content.items, strict=True):
+            item = known.item(line.item)
+            options = [o for g in item.groups for o in g.options if o.id in line.options] if item else []
+            same = len(options) == len(printed.options)
+            chosen = [menu.said(o.names, *languages) for o in options] if same else printed.options
+            found.append((menu.said(item.names, *languages) if item else printed.name, chosen))
+        return found
 
     def _shown(self, t: Strings, guest: Guest, front: Front) -> dict[str, Any]:
         word, step = STEPS[OrderState(guest.state)]
