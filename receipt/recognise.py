@@ -45,7 +45,24 @@ _KANA = re.compile("[ぁ-ゖァ-ヺー]")
 _REPEATED = re.compile(rb"([\x80-\xff])\1{2,}")
 
 # Pages tried where nothing is selected, the likelier first; earlier ones win ties.
-_SINGLE = ("cp437", "cp1252", "cp858", "cp866", "cp1251", "cp737", "cp857", "cp852", "cp1253", "cp1254", "cp1250")
+_SINGLE = (
+    "cp437",
+    "cp1252",
+    "cp858",
+    "cp866",
+    "cp1251",
+    "cp737",
+    "cp857",
+    "cp852",
+    "cp1253",
+    "cp1254",
+    "cp1250",
+    "koi8_r",
+    "cp860",
+    "cp862",
+    "cp874",
+    "iso8859_5",
+)
 
 _LATIN = "À-ÖØ-öø-ɏ"
 _ODD = re.compile(
@@ -56,6 +73,8 @@ _ODD = re.compile(
     r"|[\u0400-\u06ff][\u2320-\u259f]|[\u2320-\u259f][\u0400-\u06ff]"
     rf"|[a-zß-öø-ÿ][À-ÖØ-Þ]|[¡-¿×÷ƒ]{{2}}|[¡-©«-¿×÷][{_LATIN}]|[{_LATIN}][¡-©«-¹»-¿×÷]"
     rf"|([^\W\d_a-zA-Z])\1\1|(?<!\S)[ßþðÐÞşŞÿºª¶§¤](?!\S)"
+    r"|[À-ÖØ-Þ]{4}"  # Greek and Russian capitals
+    r"|äo(?![a-z])|öes(?![a-z])|çä"  # Portuguese of code page 860 in another one
     r"|[A-Za-z][№±≡≥≤⌠⌡÷≈∙√ⁿ](?=[a-z])"
     r"|[{}|\\~][À-ÿ]|[À-ÿ][{}|\\~]|[\x80-\x9f\ufffd]|[\ue000-\uf8ff]"
 )
