@@ -36,8 +36,8 @@ UNCONFIGURED = port_status(ready=False, paper=True, error=False)
 class GadgetLink:
     """One time that the host has configured us, until it resets, unplugs or is switched off."""
 
-    def __init__(self, peer: str) -> None:
-        self.peer = peer
+    def __init__(self, peer: str, leave_bus: Callable[[], None]) -> None:
+        self.peer, self._leave_bus = peer, leave_bus
         self._sock, self.inner = socket.socketpair()
         for sock in (self._sock, self.inner):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
@@ -73,7 +73,9 @@ class GadgetLink:
         self.end()
 
     def hang_up(self) -> None:
+        """Off the bus until show() says that the printer is ready: the till sees it unplugged, and knows."""
         self.close()
+        self._leave_bus()
 
     # ------------------------------------------------------------------ in the port's threads
 
@@ -122,6 +124,7 @@ class GadgetPort:
         self._link: GadgetLink | None = None
         self._news = threading.Condition()  # a link, the host, or the end
         self._enabled = self._closing = self._dead = False
+        self._hidden = False  # off the bus, because the relay has hung up
         self._hosts = 0
         self._events_lock = threading.Lock()
         self._fds = [os.open(mount / "ep0", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)]
@@ -157,6 +160,8 @@ class GadgetPort:
     def show(self, *, ready: bool, paper: bool, error: bool) -> None:
         """What GET_PORT_STATUS answers from now on."""
         self.control.status = port_status(ready=ready, paper=paper, error=error)
+        if ready and self._hidden:
+            self._hide(False)
 
     @property
     def resets(self) -> int:
@@ -170,10 +175,7 @@ class GadgetPort:
                 return
             self._closing = True
             self._news.notify_all()
-        try:
-            self._bind("")  # ends what the threads wait for
-        except OSError:
-            pass
+        self._bind_quietly("")  # ends what the threads wait for
         os.eventfd_write(self._wake, 1)
         threading.Thread(target=self._let_go, daemon=True, name=f"gadget {self._name} closes").start()
 
@@ -190,14 +192,29 @@ class GadgetPort:
     def _bind(self, udc: str) -> None:
         self._udc_file.write_text(f"{udc}\n")
 
+    def _bind_quietly(self, udc: str) -> None:
+        try:
+            self._bind(udc)
+        except OSError:  # it is so already, or the tree is gone
+            pass
+
+    def _hide(self, hidden: bool = True) -> None:
+        self._hidden = hidden
+        os.eventfd_write(self._wake, 1)
+
     # ------------------------------------------------------------------ threads
 
     def _watch_control(self) -> None:
         poll = select.poll()
         poll.register(self._fds[0], select.POLLIN)
         poll.register(self._wake, select.POLLIN)
+        hidden = False
         while not (self._closing or self._dead):
-            poll.poll()
+            if (self._wake, select.POLLIN) in poll.poll():
+                os.eventfd_read(self._wake)
+            if hidden != self._hidden and not self._closing:
+                hidden = self._hidden
+                self._bind_quietly("" if hidden else self._udc)
             self._heed()
 
     def _heed(self) -> None:
@@ -221,7 +238,7 @@ class GadgetPort:
                         self._enabled = False
 
     def _begin_link(self) -> GadgetLink:
-        link = GadgetLink(f"gadget://{self._name} host {self._hosts}")
+        link = GadgetLink(f"gadget://{self._name} host {self._hosts}", self._hide)
         with self._news:
             self._link, self._enabled = link, True
             self._news.notify_all()

@@ -45,7 +45,7 @@ FSTAB = """/dev/vda / ext4 rw,noatime 0 1
 def build() -> Path:
     """-> the folder with the machine's parts; built now when there is none that fits this file."""
     stamp = FOLDER / "recipe"
-    if stamp.exists() and stamp.read_text() == recipe():
+    if is_built():
         return FOLDER
     FOLDER.mkdir(parents=True, exist_ok=True)
     stamp.unlink(missing_ok=True)
@@ -61,6 +61,11 @@ def build() -> Path:
         shutil.rmtree(tree, ignore_errors=True)
     stamp.write_text(recipe())
     return FOLDER
+
+
+def is_built() -> bool:
+    stamp = FOLDER / "recipe"
+    return stamp.exists() and stamp.read_text() == recipe()
 
 
 def recipe() -> str:

@@ -37,7 +37,8 @@ KERNEL_LINE = "root=/dev/vda rw console=ttyS0 quiet panic=-1 mitigations=off net
 PACKAGES = ("agent", "config", "drivers", "receipt", "relay", "wire", "tests", "systemd")
 SITE = (  # what the box and its tests import, and nothing of the cloud
     "usb", "serial", "msgspec", "paho", "_pytest", "pytest", "pluggy", "iniconfig", "packaging", "hypothesis",
-    "sortedcontainers", "attr", "pytest_timeout.py",
+    "sortedcontainers", "pygments", "py.py", "_hypothesis_pytestplugin.py", "_hypothesis_globals.py",
+    "pytest_timeout.py",
 )  # fmt: skip
 PROGRAM = "#!/usr/bin/python3\nimport sys\nfrom {module} import main\nsys.exit(main())\n"
 PROGRAMS = {
@@ -143,6 +144,17 @@ class Guest:
         """A program with the project's packages in reach. -> what it wrote."""
         self.put("/run/program.py", program.encode())
         return self.run("cd /opt/tillwire && PYTHONPATH=.:site python3 -u /run/program.py", limit_s=limit_s)
+
+    def install(self, config: str) -> None:
+        """As on a board: users, folders, udev rules, units, and this agent.toml. Nothing is started."""
+        self.put("/etc/tillwire/agent.toml", config.encode())
+        self.run(
+            "cd /opt/tillwire/systemd && systemd-sysusers tillwire.sysusers"
+            " && systemd-tmpfiles --create tillwire.tmpfiles"
+            " && cp *.service /etc/systemd/system/ && cp tillwire.rules /etc/udev/rules.d/70-tillwire.rules"
+            " && chgrp -R tillwire /etc/tillwire && chmod 0640 /etc/tillwire/agent.toml"
+            " && udevadm control --reload && systemctl daemon-reload"
+        )
 
     # ------------------------------------------------------------------ inside
 
@@ -262,6 +274,7 @@ def _project(folder: Path) -> None:
         lines.insert(2, "sys.path[:0] = ['/opt/tillwire', '/opt/tillwire/site']")
         program.write_text("\n".join(lines))
         program.chmod(0o755)
+    (tree / "current").symlink_to(".")  # where an installed box has the version in use
     size = sum(path.stat().st_size + 4096 for path in tree.rglob("*"))
     image.make_disk(tree, folder / "project.ext4", f"{size * 5 // 4 // (1 << 20) + 16}M")
     shutil.rmtree(tree)
