@@ -2,7 +2,8 @@
 
 An alert is named by its kind and its subject (an order, a printer). It sounds at once and every `repeat_s`; after
 ESCALATE_S without a person it is escalated: it stays in the box's status, which the cloud shows and passes on, and
-falls silent here. When nothing can make a sound, that is an alert itself (`sound`), shown in the status.
+falls silent here. In the shop's quiet hours only faults sound. When nothing can make a sound, that is an alert itself
+(`sound`), shown in the status.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -20,10 +22,12 @@ from agent import clock
 from agent.player import Player, SilentError
 from agent.store import DiskBad, Store
 from config.box import Alerts as Settings
+from wire.messages import Clock
 
 log = logging.getLogger("tillwire.agent")
 
 ESCALATE_S = 600.0
+CALM = ("new_order", "cancelled", "offline", "no_ack", "test")  # what quiet hours silence; all others are faults
 
 
 class State(StrEnum):
@@ -38,6 +42,7 @@ class Alert:
     subject: str
     text: str  # for people: what, and what helps
     sound: str  # name of the sound; "" for an alert that is only shown
+    say: str  # words behind it, with blanks (agent/voice.py)
     state: State
     boot: str
     mono_ms: int
@@ -68,18 +73,18 @@ class Alerts:
     def get(self, kind: str, subject: str = "") -> Alert | None:
         return self._alerts.get((kind, subject))
 
-    def raise_(self, kind: str, subject: str, text: str, sound: str = "fault") -> None:
-        """Nothing happens where this alert stands already with the same text."""
+    def raise_(self, kind: str, subject: str, text: str, sound: str = "fault", say: Sequence[str] = ()) -> None:
+        """Nothing happens where this alert stands already with the same text. `say`: words behind the sound."""
         key = (kind, subject)
         old = self._alerts.get(key)
         if old is not None and old.text == text:
             return
         now = clock.now()
         if old is not None:
-            self._set(replace(old, text=text))
+            self._set(replace(old, text=text, sound=sound, say=" ".join(say)))
             return
         log.warning("alert=%s%s raised: %s", kind, f":{subject}" if subject else "", text)
-        alert = Alert(kind, subject, text, sound, State.SOUNDING, now.boot, now.mono_ms, now.wall_ms)
+        alert = Alert(kind, subject, text, sound, " ".join(say), State.SOUNDING, now.boot, now.mono_ms, now.wall_ms)
         self._due[key] = asyncio.get_running_loop().time() + self.settings.repeat_s
         self._first.append(alert)
         self._set(alert)
@@ -105,7 +110,7 @@ class Alerts:
     async def load(self) -> None:
         """What was sounding before the restart sounds again."""
         for row in await self.store.run(_all):
-            alert = Alert(*row[:4], State(row[4]), *row[5:])
+            alert = Alert(*row[:5], State(row[5]), *row[6:])
             if alert.boot != clock.boot():  # how old it is, nobody knows: its ten minutes begin again
                 alert = replace(alert, boot=clock.boot(), mono_ms=clock.mono_ms())
             self._alerts[(alert.kind, alert.subject)] = alert
@@ -130,23 +135,45 @@ class Alerts:
                     self._set(replace(alert, state=State.ESCALATED))
                 elif self._due.get(key, 0.0) <= now:
                     self._due[key] = now + self.settings.repeat_s
-                    await self._sound(alert)
+                    await self._sound(replace(alert, sound="reminder") if alert.kind == "new_order" else alert)
             pauses = [self._due.get(k, 0.0) - loop.time() for k, a in self._alerts.items() if a.state is State.SOUNDING]
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.05, min(pauses, default=60.0))):
                     await self._wake.wait()
 
     async def _sound(self, alert: Alert) -> None:
-        if not self.settings.sound or not alert.sound:
+        if not self.settings.sound or not alert.sound or self.quiet(alert):
             return
         try:
-            await self.player.play(alert.sound)
+            await self.player.play(alert.sound, alert.say.split())
         except SilentError as error:
             self.counters["silent"] += 1
             self.raise_("sound", "", f"no sound can be played: {error}", sound="")
         else:
             self.counters["sounds"] += 1
             self.resolve("sound")
+
+    def quiet(self, alert: Alert) -> bool:
+        """Is it one of the shop's quiet hours, and this one not to be heard in them?"""
+        begins, _, ends = self.settings.quiet.partition("-")
+        if not begins or (alert.kind not in CALM and not self.settings.quiet_faults):
+            return False
+        now = time.strftime("%H:%M")
+        return begins <= now < ends if begins <= ends else now >= begins or now < ends
+
+    async def daily_test(self) -> None:
+        """Play the test sound once a day, so that a loudspeaker that is off is missed by somebody."""
+        while True:
+            now = time.localtime()
+            hour, minute = map(int, self.settings.test_at.split(":"))
+            left = (hour - now.tm_hour) * 3600 + (minute - now.tm_min) * 60 - now.tm_sec
+            await asyncio.sleep(left if left > 0 else left + 86_400)
+            now_clock = clock.now()
+            text = "the daily test of the loudspeaker: did you hear it?"
+            test = Alert("test", "", text, "test", "test", State.SOUNDING, *_when(now_clock))
+            log.info("sound=test %s", text)
+            await self._sound(test)
+            await asyncio.sleep(60)
 
     def _set(self, alert: Alert) -> None:
         key = (alert.kind, alert.subject)
@@ -168,9 +195,18 @@ class Alerts:
                 connection.execute("DELETE FROM alerts WHERE kind = ? AND subject = ?", key)
                 if alert is not None:
                     connection.execute(
-                        "INSERT INTO alerts (kind, subject, text, sound, state, boot, mono_ms, wall_ms)"
-                        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                        (*key, alert.text, alert.sound, alert.state, alert.boot, alert.mono_ms, alert.wall_ms),
+                        "INSERT INTO alerts (kind, subject, text, sound, say, state, boot, mono_ms, wall_ms)"
+                        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                        (
+                            *key,
+                            alert.text,
+                            alert.sound,
+                            alert.say,
+                            alert.state,
+                            alert.boot,
+                            alert.mono_ms,
+                            alert.wall_ms,
+                        ),
                     )
 
         try:
@@ -179,5 +215,11 @@ class Alerts:
             log.error("alerts cannot be kept: %s", error)
 
 
-def _all(connection: sqlite3.Connection) -> list[tuple[str, str, str, str, str, str, int, int]]:
-    return connection.execute("SELECT kind, subject, text, sound, state, boot, mono_ms, wall_ms FROM alerts").fetchall()
+def _when(now: Clock) -> tuple[str, int, int]:
+    return now.boot, now.mono_ms, now.wall_ms
+
+
+def _all(connection: sqlite3.Connection) -> list[tuple[str, str, str, str, str, str, str, int, int]]:
+    return connection.execute(
+        "SELECT kind, subject, text, sound, say, state, boot, mono_ms, wall_ms FROM alerts"
+    ).fetchall()

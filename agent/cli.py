@@ -91,10 +91,11 @@ def status(config: str, as_json: bool) -> None:
         click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
         return
     click.echo(f"epoch {answer.get('epoch')}  last job {answer.get('last_seq')}")
-    for name, values in (answer.get("printers") or {}).items():
-        click.echo(f"printer {name}: " + "  ".join(f"{k}={v}" for k, v in values.items() if v is not None))
-    for name, values in (answer.get("pos") or {}).items():
-        click.echo(f"pos {name}: " + "  ".join(f"{k}={v}" for k, v in values.items() if v is not None))
+    for kind, found in (("printer", answer.get("printers") or {}), ("pos", answer.get("pos") or {})):
+        for name, values in found.items():
+            counted = values.pop("counters", {})
+            click.echo(f"{kind} {name}: " + "  ".join(f"{k}={v}" for k, v in values.items() if v is not None))
+            click.echo("    " + ("  ".join(f"{k}={v}" for k, v in sorted(counted.items())) or "nothing yet"))
     for name, value in sorted((answer.get("counters") or {}).items()):
         click.echo(f"{name} = {value}")
 
@@ -148,9 +149,11 @@ def alert_group() -> None:
 @alert_group.command("test")
 @config_option
 @click.option("--sound", default="test", show_default=True, help="new_order_dine_in, new_order_takeaway, fault, ...")
-def alert_test(config: str, sound: str) -> None:
-    """Play a sound the way an alert does; tell what played it."""
+@click.option("--say", default="test", show_default=True, help='Words behind it, for example "dine_in table 12".')
+def alert_test(config: str, sound: str, say: str) -> None:
+    """Play a sound the way an alert does, with words where [alerts] voice is set; tell what played it."""
     import asyncio
+    import tempfile
 
     from agent.player import Player, SilentError
 
@@ -163,11 +166,12 @@ def alert_test(config: str, sound: str) -> None:
         return False
 
     async def play() -> str:
-        player = Player(box.alerts, buzz)
-        try:
-            return await player.play(sound)
-        finally:
-            await player.stop()
+        with tempfile.TemporaryDirectory() as folder:
+            player = Player(box.alerts, buzz, Path(folder))
+            try:
+                return await player.play(sound, say.split())
+            finally:
+                await player.stop()
 
     try:
         click.echo(f"{sound}: played by {asyncio.run(play())}. Did you hear it?")

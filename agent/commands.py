@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from agent import credentials
+from agent import credentials, voice
 from agent.alerts import Alerts
 from agent.door import Door, Refused, RelayGone
 from agent.mqtt import Incoming, Mqtt
@@ -19,7 +19,7 @@ from agent.slips import LOCAL
 from agent.store import DiskBad, Store, get_meta, set_aside, set_meta
 from agent.uplink import Uplink
 from wire import messages
-from wire.messages import BadMessage, Command, Result
+from wire.messages import BadMessage, Command, OrderContent, Result
 
 log = logging.getLogger("tillwire.agent")
 
@@ -51,6 +51,8 @@ class Commands:
             "reread": self._reread,
             "new_epoch": self._new_epoch,
             "rotate": self._rotate,
+            "announce": self._announce,
+            "hush": self._hush,
         }
         self._password_file = mqtt.cloud.password_file
         mqtt.on_message["commands"] = self._todo.put_nowait
@@ -118,12 +120,30 @@ class Commands:
         return f"printed with proof {proof or 'none'}", {"proof": proof, "printer": str(fate.get("printer") or "")}
 
     async def _play_sound(self, args: dict[str, Any]) -> Answer:
-        way = await self.alerts.player.play(str(args.get("sound") or "test"))
+        way = await self.alerts.player.play(str(args.get("sound") or "test"), str(args.get("say") or "test").split())
         return f"played by {way}", {"way": way}
 
     async def _acknowledge(self, args: dict[str, Any]) -> Answer:
-        count = self.alerts.acknowledge(str(args.get("alert") or ""))
+        named = args.get("alerts")
+        names = [str(name) for name in named[:50]] if isinstance(named, list) else [str(args.get("alert") or "")]
+        count = sum(self.alerts.acknowledge(name) for name in names)
         return f"{count} alerts fell silent", {"count": count}
+
+    async def _announce(self, args: dict[str, Any]) -> Answer:
+        """An order waits for a person: {order, kind, number, table}. It is not printed yet."""
+        order, kind = str(args.get("order") or "")[:100], str(args.get("kind") or "")
+        if not order:
+            raise Failed("announce needs an order")
+        content = OrderContent(str(args.get("number") or ""), kind, [], table=str(args.get("table") or ""))
+        sound = f"new_order_{kind}" if kind in voice.KINDS else "new_order_takeaway"
+        text = f"order {content.number} waits for somebody to accept it"
+        self.alerts.raise_("new_order", order, text, sound, voice.words_of(content, review=True))
+        return "it sounds until somebody acknowledges it or decides", {}
+
+    async def _hush(self, args: dict[str, Any]) -> Answer:
+        """An order does not wait any more: {order}."""
+        self.alerts.resolve("new_order", str(args.get("order") or ""))
+        return "done", {}
 
     async def _identify(self, args: dict[str, Any]) -> Answer:
         """Make the box be noticed: its sound, and the printer's buzzer."""

@@ -7,9 +7,11 @@ import logging
 import signal
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 from agent import clock, profiles
 from agent.alerts import Alerts
+from agent.button import Button
 from agent.child import Reader
 from agent.commands import Commands
 from agent.door import Door, Refused, RelayGone
@@ -39,7 +41,7 @@ class Agent:
         self.supervisor = Supervisor()
         self.store = Store(box.agent_db)
         self.door = Door(box.box.control)
-        self.player = Player(box.alerts, self._buzz)
+        self.player = Player(box.alerts, self._buzz, Path(box.box.state_dir, "sounds"))
         self.alerts = Alerts(box.alerts, self.store, self.player)
         self.mqtt = Mqtt(box.cloud, self.name, self._will)
         self.uplink = Uplink(self.mqtt, self.store, self.door)
@@ -84,6 +86,7 @@ class Agent:
             self.mqtt.version = await self.store.run(lambda c: get_meta(c, "mqtt_version", "auto"))
             self.mqtt.on_state.append(self._remember_version)
         self.mqtt.floor = max(self.mqtt.floor, float(await self.store.run(lambda c: get_meta(c, "clock_floor", "0"))))
+        self.mqtt.on_state.append(lambda up: notify("STATUS=online" if up else "STATUS=offline"))  # an update asks
         start = self.supervisor.start
         start("reader", self.reader.start)
         start("uplink", self.uplink.run)
@@ -96,6 +99,10 @@ class Agent:
         start("health", self.health.run)
         start("look", self.health.look)
         start("clock-floor", self._keep_floor)
+        if self.box.alerts.button:
+            start("button", Button(self.box.alerts.button, self.alerts.acknowledge).run)
+        if self.box.alerts.test_at:
+            start("daily-test", self.alerts.daily_test)
         log.info("box=%s agent ready broker=%s relay=%s", self.name, self.box.cloud.broker, self.box.box.control)
         notify("READY=1")
         threading.Thread(target=_load_encoder, name="load-encoder", daemon=True).start()

@@ -14,7 +14,7 @@ from agent.alerts import Alerts
 from agent.door import Door, Refused, RelayGone
 from agent.mqtt import Mqtt, Offline
 from agent.orders import Orders
-from agent.printers import trouble
+from agent.printers import fault_sound, trouble
 from agent.reading import Reading
 from agent.store import DiskBad, Store
 from agent.supervise import Supervisor, notify, watchdog_s
@@ -83,14 +83,17 @@ class Health:
             printers=[
                 _printer(name, values) for name, values in (relay.get("printers") or self.orders.printers).items()
             ],
-            counters=self.counters(relay.get("counters") or {}),
+            counters=self.counters(relay),
             disk_free=_disk_free(self.box.box.state_dir),
             clock=clock.now(),
             alerts=self.alerts.names(),
         )
 
-    def counters(self, of_relay: dict[str, Any]) -> dict[str, int]:
-        found: dict[str, int] = {f"relay.{k}": int(v) for k, v in of_relay.items() if isinstance(v, int | float)}
+    def counters(self, relay: dict[str, Any]) -> dict[str, int]:
+        """The relay's, all together and for each printer and POS; then the agent's own."""
+        found: dict[str, int] = {f"relay.{k}": int(v) for k, v in (relay.get("counters") or {}).items()}
+        for name, values in [*(relay.get("printers") or {}).items(), *(relay.get("pos") or {}).items()]:
+            found |= {f"relay.{name}.{k}": int(v) for k, v in (values.get("counters") or {}).items()}
         for part in (self.uplink, self.reading, self.orders, self.alerts):
             found |= part.counters
         found["reading_crashes"] = self.reading.reader.crashes
@@ -127,7 +130,11 @@ class Health:
                 "fault",
             )
             self._long(
-                "offline", not self.mqtt.connected, OFFLINE_S, f"the broker cannot be reached: {self.mqtt.reason}", ""
+                "offline",
+                not self.mqtt.connected,
+                OFFLINE_S,
+                f"the broker cannot be reached: {self.mqtt.reason}",
+                "offline",
             )
             acked = self.uplink.counters["acked"]
             silent_s = silent_s + pause if self.uplink.waits_for_acks and acked == last_acked else 0.0
@@ -148,13 +155,10 @@ class Health:
                 signal.raise_signal(signal.SIGTERM)
             for name, status in self.orders.printers.items():
                 problem = trouble(status)
-                if problem:
-                    self.alerts.raise_(
-                        "printer",
-                        name,
-                        f"printer {name}: {problem}",
-                        "" if status.get("connected") is False else "fault",
-                    )
+                if problem:  # one that is switched off is shown, and sounds as soon as an order waits for it
+                    sound = "" if status.get("connected") is False else fault_sound(status)
+                    say = (sound,) if sound else ()
+                    self.alerts.raise_("printer", name, f"printer {name}: {problem}", sound, say)
                 else:
                     self.alerts.resolve("printer", name)
             await asyncio.sleep(pause)

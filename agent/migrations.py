@@ -45,7 +45,7 @@ def journals_of_the_relay(database: Database) -> None:
 
 @AGENT.steps()
 def cancels_of_parts(database: Database) -> None:
-    """3: a cancel may be of one slip; a slip keeps its label, style and other printers with its content."""
+    """3: a cancel may be of one slip; a slip keeps its label, style and other printers with it; alerts speak."""
     import msgspec
 
     database.execute("ALTER TABLE cancels RENAME TO cancels_2")
@@ -56,6 +56,7 @@ def cancels_of_parts(database: Database) -> None:
     )
     database.execute("INSERT INTO cancels (order_id, reason, wall_ms) SELECT order_id, reason, wall_ms FROM cancels_2")
     database.execute("DROP TABLE cancels_2")
+    database.execute("ALTER TABLE alerts ADD COLUMN say TEXT NOT NULL DEFAULT ''")
     for rowid, content in database.execute("SELECT rowid, content FROM slips WHERE content != x''").fetchall():
         what = msgspec.msgpack.encode({"content": msgspec.msgpack.decode(content)})
         database.execute("UPDATE slips SET content = ? WHERE rowid = ?", [what, rowid])

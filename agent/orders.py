@@ -26,6 +26,7 @@ from agent.mqtt import Incoming, Mqtt
 from agent.slips import Slip
 from agent.store import DiskBad, Store, get_meta, set_aside, set_meta
 from agent.uplink import Uplink
+from agent.voice import words_of
 from config.box import Box
 from wire import messages
 from wire.messages import BadMessage, CancelOrder, CloseOrder, GoOrder, OrderState, PrintOrder, Proof
@@ -164,9 +165,9 @@ class Orders:
             await self._stop_preparing(slip)
 
     async def _stop_preparing(self, slip: Slip) -> None:
-        self.alerts.raise_(
-            "cancelled", slip.order_id, f"order {self._number(slip)} was cancelled after it was printed", "cancelled"
-        )
+        text = f"order {self._number(slip)} was cancelled after it was printed"
+        say = ("cancelled", *words_of(slip.order_content())[1:])
+        self.alerts.raise_("cancelled", slip.order_id, text, "cancelled", say)
         stop = slips.young_again(
             replace(
                 slip, part=f"{slip.part}.stop", mark="stop", attempt=0, copy=0, state=OrderState.RECEIVED,
@@ -316,7 +317,8 @@ class Orders:
                     continue
                 if now - since > WAITING_S or problem:
                     text = f"order {self._number(slip)} waits for printer {slip.printer}: {problem or 'it is busy'}"
-                    self.alerts.raise_("waiting", slip.order_id, text)
+                    sound = printers.fault_sound(self.printers.get(slip.printer)) if problem else "fault"
+                    self.alerts.raise_("waiting", slip.order_id, text, sound, (sound,))
             if slip.state in (OrderState.RECEIVED, OrderState.QUEUED) and not self.door.opened.is_set():
                 text = f"order {self._number(slip)} waits: the print path (tillwire-relay) does not answer"
                 self.alerts.raise_("waiting", slip.order_id, text)
@@ -394,25 +396,23 @@ class Orders:
                 s.state in (OrderState.QUEUED, OrderState.RECEIVED) for s in all_of_it
             )
             if found:
-                self.alerts.raise_(kind, order_id, f"{text} ({found[0].printer}): {found[0].reason}", sound)
+                say = ("unconfirmed", *words_of(found[0].order_content())[1:]) if kind == "unconfirmed" else (sound,)
+                self.alerts.raise_(kind, order_id, f"{text} ({found[0].printer}): {found[0].reason}", sound, say)
             elif not tried_again:
                 self.alerts.resolve(kind, order_id)
         if not any(s.state is OrderState.QUEUED or s.state is OrderState.RECEIVED for s in all_of_it):
             self.alerts.resolve("waiting", order_id)
         if all(s.state in (OrderState.PRINTED, OrderState.CANCELLED, OrderState.CLOSED) for s in all_of_it):
-            self.alerts.resolve("new_order", order_id)
+            if self.box.alerts.until == "printed" or all(s.state is not OrderState.PRINTED for s in all_of_it):
+                self.alerts.resolve("new_order", order_id)
             self.alerts.resolve("cancelled", order_id)
 
     def _sound(self, slip: Slip) -> None:
         content = slip.order_content()
         kind = content.kind if content else ""
         table = f" table {content.table}" if content and content.table else ""
-        self.alerts.raise_(
-            "new_order",
-            slip.order_id,
-            f"order {self._number(slip)} {kind}{table}",
-            SOUNDS.get(kind, "new_order_takeaway"),
-        )
+        text, sound = f"order {self._number(slip)} {kind}{table}", SOUNDS.get(kind, "new_order_takeaway")
+        self.alerts.raise_("new_order", slip.order_id, text, sound, words_of(content))
 
     @staticmethod
     def _number(slip: Slip) -> str:

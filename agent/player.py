@@ -1,5 +1,8 @@
 """Make a noise, whatever is broken: simpleaudio in a child process, else aplay, else the printer's buzzer.
 
+A signal may be followed by words (agent/voice.py), and is as loud as the settings say; what was put together is kept in
+`cache`, so that a repeat costs nothing. Where that fails, the bare signal is played.
+
 A sound that none of them could play is a `SilentError`: the alert is shown, and the silence itself is reported.
 No sound card, a busy one, a crash in the library and a hang are all the same to the caller: the next way is tried.
 """
@@ -7,17 +10,21 @@ No sound card, a busy one, a crash in the library and a hang are all the same to
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable
+import wave
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+from agent import voice
 from config.box import Alerts
 
 log = logging.getLogger("tillwire.agent")
 
 LIMIT_S = 8.0  # for a whole sound: the longest is 5 s
+CACHED = 60  # files of sounds with words that are kept
 SHIPPED = Path(__file__).parent.parent / "config" / "sounds"
 
 
@@ -25,8 +32,20 @@ class SilentError(Exception):
     """Nothing could make this sound; the message names what was tried."""
 
 
+def _is_sound(path: Path) -> bool:
+    try:
+        with wave.open(str(path), "rb") as sound:
+            return sound.getnframes() > 0
+    except (OSError, EOFError, wave.Error) as error:
+        log.warning("sound=%s is no WAV file, another one is played: %s", path, error)
+        return False
+
+
 class Player:
-    def __init__(self, alerts: Alerts, buzz: Callable[[], Awaitable[bool]] | None = None) -> None:
+    def __init__(
+        self, alerts: Alerts, buzz: Callable[[], Awaitable[bool]] | None = None, cache: Path | None = None
+    ) -> None:
+        self.settings, self.cache = alerts, cache
         self.folder = Path(alerts.sounds_dir) if alerts.sounds_dir else SHIPPED
         self.last_way = ""  # simpleaudio | aplay | buzzer: what played last
         self._buzz = buzz
@@ -38,13 +57,13 @@ class Player:
         """The shop's own sound of that name, else the shipped one; a wrong or missing name falls back to `fault`."""
         for folder in (self.folder, SHIPPED):
             for stem in (name, name.rpartition("_")[0], "fault"):
-                if stem and (found := folder / f"{stem}.wav").is_file():
+                if stem and (found := folder / f"{stem}.wav").is_file() and _is_sound(found):
                     return found
         return SHIPPED / "fault.wav"
 
-    async def play(self, name: str) -> str:
+    async def play(self, name: str, say: Sequence[str] = ()) -> str:
         """-> the way it was played. Raises SilentError."""
-        path = self.path(name)
+        path = await asyncio.to_thread(self.made, name, say)
         tried: list[str] = []
         async with self._turn:
             for way, attempt in (
@@ -63,6 +82,26 @@ class Player:
                 tried.append(f"{way}: {problem}")
         self.last_way = ""
         raise SilentError("; ".join(tried))
+
+    def made(self, name: str, say: Sequence[str] = ()) -> Path:
+        """The file to play: the signal itself, or one made of it with words and loudness."""
+        signal = self.path(name)
+        words = tuple(say) if self.settings.voice else ()
+        if self.cache is None or not (words or self.settings.volume != 100):
+            return signal
+        try:
+            stamp = f"{signal}:{signal.stat().st_mtime_ns}:{words}:{self.settings.voice}:{self.settings.volume}"
+            path = self.cache / f"{hashlib.sha256(stamp.encode()).hexdigest()[:24]}.wav"
+            if path.is_file():
+                return path
+            self.cache.mkdir(parents=True, exist_ok=True)
+            for old in sorted(self.cache.glob("*.wav"), key=lambda file: file.stat().st_mtime)[:-CACHED]:
+                old.unlink(missing_ok=True)
+            own = self.folder if self.settings.sounds_dir else None
+            return voice.announcement(path, signal, words, self.settings.voice, own, self.settings.volume)
+        except (OSError, ValueError, EOFError, wave.Error) as error:
+            log.warning("sound=%s words=%s cannot be put together: %s", name, " ".join(words), error)
+            return signal
 
     async def stop(self) -> None:
         child, self._child = self._child, None

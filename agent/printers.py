@@ -45,6 +45,17 @@ def trouble(status: dict[str, Any] | None) -> str | None:
     return None
 
 
+def fault_sound(status: dict[str, Any] | None) -> str:
+    """The sound, which is the word too, for what is wrong with a printer."""
+    if not status or status.get("connected") is False:
+        return "fault_offline"
+    if status.get("paper") == "out":
+        return "fault_paper"
+    if status.get("cover_open"):
+        return "fault_cover"
+    return "fault_offline" if status.get("online") is False and not status.get("error") else "fault"
+
+
 def render(slip: Slip, on: Paper | None = None) -> bytes:
     """The slip's bytes. Loads the encoder where it is not loaded yet: call it outside the loop."""
     what = slip.what()

@@ -75,6 +75,7 @@ CREATE TABLE alerts (
     subject TEXT NOT NULL,                   -- the order or the printer it is about
     text    TEXT NOT NULL,
     sound   TEXT NOT NULL,
+    say     TEXT NOT NULL DEFAULT '',        -- words behind the sound, with blanks
     state   TEXT NOT NULL,                   -- sounding | acknowledged | escalated
     boot    TEXT NOT NULL,
     mono_ms INTEGER NOT NULL,

@@ -116,6 +116,8 @@ def submit(
     else:
         wait = review.answer_s(how, order.channel, settings.review_s)
         move(connection, merchant, order_id, S.REVIEW, "shop", decision.why, expires_at=at + wait * 1000)
+        facts = {"order": order_id, "kind": content.kind, "number": content.number, "table": content.table}
+        box_table.command(connection, merchant, box, "announce", facts)
     return order_id, True
 
 
@@ -162,6 +164,7 @@ def reject(
         raise WrongState("rejected", row.state)
     code = code if code in review.REASONS else "other"
     move(connection, merchant, order_id, S.REJECTED, who, reason or review.REASONS[code], reason_code=code)
+    hush(connection, row)
 
 
 def cancel(connection: sa.Connection, merchant: str, order_id: str, who: str, reason: str, settings: Settings) -> None:
@@ -174,6 +177,7 @@ def cancel(connection: sa.Connection, merchant: str, order_id: str, who: str, re
     if row.state in BEFORE_BOX:
         telling.stop_sending(connection, merchant, order_id)
         move(connection, merchant, order_id, S.CANCELLED, who, reason)
+        hush(connection, row)
     elif row.state in ENDED:
         raise WrongState("cancelled", row.state)
     else:
@@ -238,6 +242,12 @@ def acknowledge(connection: sa.Connection, merchant: str, order_id: str) -> list
         box_table.command(connection, merchant, box, "acknowledge", args)
         for box in boxes_of(connection, row)
     ]  # fmt: skip
+
+
+def hush(connection: sa.Connection, row: sa.Row[Any]) -> None:
+    """An order that was announced is not waited for any more; one that is accepted is announced anew by its slip."""
+    if row.state == S.REVIEW:
+        box_table.command(connection, row.merchant_id, row.box, "hush", {"order": row.id})
 
 
 def boxes_of(connection: sa.Connection, row: sa.Row[Any]) -> list[str]:

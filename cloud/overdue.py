@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from cloud import events, moves, telling
-from cloud.orders import boxes_of
+from cloud.orders import boxes_of, hush
 from cloud.steps import S, locked, move
 from cloud.store.schema import alarms, orders
 from config.cloud import Orders as Settings
@@ -46,6 +46,7 @@ def expire(connection: sa.Connection, settings: Settings) -> int:
                 telling.tell(connection, row.merchant_id, box, new(CancelOrder, order=row.id, reason=nobody))
         telling.stop_sending(connection, row.merchant_id, row.id)
         move(connection, row.merchant_id, row.id, S.EXPIRED, "cloud", nobody)
+        hush(connection, row)
     return changed + _late(connection, settings, at)
 
 

@@ -12,6 +12,7 @@ from config.devices import pos_url, printer_url
 from config.load import Problem, did_you_mean, key, load, named, required, section
 
 BOX_ID = re.compile(r"^[a-z0-9][a-z0-9-]{7,35}$")
+CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SERIALS = ("/proc/device-tree/serial-number", "/sys/class/dmi/id/product_serial", "/etc/machine-id")
 
@@ -36,6 +37,16 @@ def _model(value: str) -> str | None:
     if value in ("auto", *models):
         return None
     return f"is not known: {did_you_mean(value, models) or 'auto, or one of ' + ', '.join(models)}"
+
+
+def _clock(value: str) -> str | None:
+    return None if not value or CLOCK.fullmatch(value) else "must be a time like 10:45, or empty"
+
+
+def _hours(value: str) -> str | None:
+    parts = value.split("-")
+    right = not value or (len(parts) == 2 and all(CLOCK.fullmatch(part) for part in parts))
+    return None if right else "must be two times like 22:00-07:00, or empty"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +126,25 @@ class Orders:
 class Alerts:
     sound: bool = key(True, "Play sounds for new orders and faults.")
     repeat_s: int = key(20, "An alert sounds again after this time until it is acknowledged, in s.", low=5, high=600)
-    sounds_dir: str = key("", "Folder with the shop's own sounds (new_order.wav, ...). Empty: the shipped ones.")
+    volume: int = key(100, "How loud, in percent of what the sound card is set to.", low=0, high=100)
+    sounds_dir: str = key(
+        "", "Folder with the shop's own sounds (new_order.wav, ..., voice/table.wav, ...). Empty: the shipped ones."
+    )
+    voice: str = key(
+        "", "Language of spoken announcements; empty: none.", one_of=("", "en", "zh", "yue", "es", "de", "fr", "ja")
+    )
+    quiet: str = key(
+        "", "Hours without sounds, for example 22:00-07:00. Empty: none. Faults sound all the same.", check=_hours
+    )
+    quiet_faults: bool = key(False, "true: in those hours faults are silent too.")
+    until: str = key(
+        "printed", "A new order is repeated until it is printed, or until somebody acknowledged it.",
+        one_of=("printed", "acknowledged"),
+    )  # fmt: skip
+    button: str = key(
+        "", "A button that acknowledges: an input device such as /dev/input/event0 (overlay gpio-key). Empty: none."
+    )
+    test_at: str = key("", "Time of a daily test sound, for example 10:45. Empty: none.", check=_clock)
 
 
 @dataclass(frozen=True, slots=True)

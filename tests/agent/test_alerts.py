@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +25,7 @@ class Ear(Player):
         self.more = asyncio.Condition()
         self.silent = silent
 
-    async def play(self, name: str) -> str:
+    async def play(self, name: str, say: Sequence[str] = ()) -> str:
         if self.silent:
             raise SilentError("simpleaudio: no card; aplay: no card; buzzer: none")
         async with self.more:
@@ -67,12 +67,12 @@ async def saved(alerts: Alerts) -> None:
 def test_it_sounds_again_until_acknowledged(tmp_path: Path) -> None:
     async def body(alerts: Alerts, ear: Ear) -> None:
         alerts.raise_("new_order", "o-1", "order 1", "new_order_dine_in")
-        assert set(await ear.wait(3)) == {"new_order_dine_in"}
+        assert (await ear.wait(3))[:3] == ["new_order_dine_in", "reminder", "reminder"]
         assert alerts.acknowledge("new_order:o-1") == 1
         count = len(ear.heard)
         alerts.raise_("fault", "x", "another", "fault")
         await ear.wait(count + 3)
-        assert ear.heard[count + 1 :].count("new_order_dine_in") == 0
+        assert "reminder" not in ear.heard[count + 1 :]
 
     run(tmp_path, body)
 
