@@ -15,14 +15,14 @@ run: ## the same without the simulated till: send to the address it prints, from
 
 test: ## every test that fits into minutes
 	@sh config/environment.sh tests
-	$(BIN)/pytest -n 4 --dist loadfile -m "not slow and not guest" $(ARGS)
+	$(BIN)/pytest -n 4 --dist loadfile -m "not slow and not guest and not board" $(ARGS)
 
 check: ## format, lint, types, layering, tests
 	@sh config/environment.sh tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 4 --dist loadfile -m "not slow and not guest" $(ARGS)
+	$(BIN)/pytest -n 4 --dist loadfile -m "not slow and not guest and not board" $(ARGS)
 
 format:
 	$(BIN)/ruff format .
@@ -37,7 +37,8 @@ soak: ## the long campaigns: hours of kills, crash states and fuzzing
 	$(BIN)/pytest -m slow --timeout 7200 $(ARGS)
 
 guest: ## the virtual machine with a real USB gadget loop
-	@echo "not yet: the USB gadget loop comes with the gadget driver"
+	@sh config/environment.sh guest
+	@$(BIN)/python -m tests.guest $(ARGS)
 
 image: ## a flashable image for the boards
 	@echo "not yet: the flashable image comes with the board's units"

@@ -2,8 +2,10 @@
 # A Debian package of the box: systemd/board/build-deb.sh SUITE [ARCH]     for example: bookworm arm64
 #   SUITE  bookworm (Debian 12, Raspberry Pi OS Bookworm) or trixie (Debian 13)
 #   ARCH   amd64 or arm64; without it, this machine's. Another one runs through qemu-user.
-# The package holds one release, /opt/tillwire/releases/VERSION: a Python environment of the locked packages, checked by
-# their hashes, for that Debian's own Python. Nothing is fetched when it is installed. out/board keeps what is slow.
+# The package holds one release, which its switch unpacks as /opt/tillwire/releases/VERSION beside the one that runs: a
+# Python environment of the locked packages, checked by their hashes, for that Debian's own Python. Nothing is fetched
+# when it is installed. out/board keeps what is slow.
+# It is made of what is committed (COMMIT, else HEAD), never of what only lies in the folder.
 # Needs root, and: mmdebstrap, dpkg-dev, python3-pip, and for another ARCH qemu-user-static and binfmt-support.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -21,6 +23,7 @@ amd64) machine=x86_64 ;;
 arm64) machine=aarch64 ;;
 *) echo "$arch: amd64 or arm64" >&2 && exit 2 ;;
 esac
+commit=$(git rev-parse "${COMMIT:-HEAD}")
 release=/opt/tillwire/releases/$version
 package=$out/tillwire_$version+${mark}_$arch.deb
 say() { printf 'tillwire: %s\n' "$*" >&2; }
@@ -61,8 +64,8 @@ mkdir "$tree"
 tar -C "$tree" -xf "$base"
 mkdir -p "$tree/wheels" "$tree/source" "$tree$release"
 cp "$wheels"/* "$tree/wheels/"
-git ls-files -z agent config drivers receipt relay wire setup.cfg pyproject.toml README.md LICENSE |
-    tar -C . --null -T - -cf - | tar -C "$tree/source" -xf -
+git archive "$commit" agent config drivers receipt relay wire setup.cfg pyproject.toml README.md LICENSE |
+    tar -C "$tree/source" -xf -
 sed -i "s/^version = .*/version = $version/; /^ *cloud/d; /tillwire-cloud/d" "$tree/source/setup.cfg"
 cat >"$tree/build.sh" <<BUILD
 set -eu
@@ -82,32 +85,39 @@ BUILD
 env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot "$tree" /bin/sh /build.sh
 
 say "package"
-root=$work/root
-mkdir -p "$root/opt/tillwire/releases" "$root/DEBIAN" "$root/usr/bin" "$root/usr/share/tillwire" "$root/usr/share/doc/tillwire" \
-    "$root/lib/systemd/system" "$root/lib/udev/rules.d" "$root/usr/lib/sysusers.d" "$root/usr/lib/tmpfiles.d"
-cp -a "$tree$release" "$root/opt/tillwire/releases/"
 # Only a change of what the relay is made of makes an update stop the till's line for its third of a second.
-(cd "$root$release"/lib/python*/site-packages && find relay drivers config receipt serial usb -name '*.py' -o -name '*.sql' -o -name '*.toml' |
-    LC_ALL=C sort | xargs sha256sum; echo "$python") | sha256sum | cut -d' ' -f1 >"$root$release/relay.sha256"
+(cd "$tree$release"/lib/python*/site-packages && find relay drivers config receipt serial usb -name '*.py' -o -name '*.sql' -o -name '*.toml' |
+    LC_ALL=C sort | xargs sha256sum && echo "$python") | sha256sum | cut -d' ' -f1 >"$tree$release/relay.sha256"
+echo "$version" >"$tree$release/VERSION"
+: "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct "$commit")}"
+export SOURCE_DATE_EPOCH
+root=$work/root
+mkdir -p "$root/DEBIAN" "$root/usr/bin" "$root/usr/lib/tillwire" "$root/usr/share/tillwire" "$root/usr/share/doc/tillwire" \
+    "$root/lib/systemd/system" "$root/lib/udev/rules.d" "$root/usr/lib/sysusers.d" "$root/usr/lib/tmpfiles.d"
+release_tar=$out/tillwire_$version+${mark}_$arch.tar.gz # also what an update carries
+tar -C "$tree$release" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner -cf - . |
+    gzip -9n >"$release_tar"
+cp "$release_tar" "$root/usr/lib/tillwire/release.tar.gz"
+cp "$here/switch" "$root/usr/lib/tillwire/switch"
+ln -s /usr/lib/tillwire/switch "$root/usr/bin/tillwire-switch"
 ln -s /opt/tillwire/current/bin/tillwire "$root/usr/bin/tillwire"
 cp config/agent.toml "$root/usr/share/tillwire/agent.toml"
 cp LICENSE "$root/usr/share/doc/tillwire/copyright"
-cp systemd/tillwire-relay.service systemd/tillwire-agent.service "$root/lib/systemd/system/"
-for unit in systemd/tillwire-gadget.service; do [ ! -e "$unit" ] || cp "$unit" "$root/lib/systemd/system/"; done
-for rules in systemd/*.rules; do [ ! -e "$rules" ] || cp "$rules" "$root/lib/udev/rules.d/"; done
+for file in systemd/tillwire-relay.service systemd/tillwire-agent.service systemd/tillwire-gadget.service \
+    systemd/tillwire-trial.service systemd/tillwire-trial-watch.service; do
+    [ ! -e "$file" ] || cp "$file" "$root/lib/systemd/system/"
+done
+for file in systemd/*.rules; do [ ! -e "$file" ] || cp "$file" "$root/lib/udev/rules.d/"; done
 grep -v tillwire-cloud systemd/tillwire.sysusers >"$root/usr/lib/sysusers.d/tillwire.conf"
 cp systemd/tillwire.tmpfiles "$root/usr/lib/tmpfiles.d/tillwire.conf"
-for script in preinst postinst prerm postrm; do
-    [ ! -e "$here/deb/$script" ] || sed "s/@VERSION@/$version/g" "$here/deb/$script" >"$root/DEBIAN/$script"
-done
-chmod 0755 "$root/DEBIAN"/p* 
+for script in postinst prerm postrm; do install -m 0755 "$here/deb/$script" "$root/DEBIAN/$script"; done
 cat >"$root/DEBIAN/control" <<CONTROL
 Package: tillwire
 Version: $version+$mark
 Architecture: $arch
 Maintainer: Tillwire <tillwire@localhost>
-Installed-Size: $(du -sk "$root" | cut -f1)
-Depends: python3 (>= $python), python3 (<< $next), $sound, libusb-1.0-0, systemd
+Installed-Size: $(du -sk "$root" "$tree$release" | awk '{ n += $1 } END { print n }')
+Depends: python3 (>= $python), python3 (<< $next), $sound, libusb-1.0-0, systemd, openssl
 Recommends: alsa-utils
 Section: net
 Priority: optional
@@ -116,8 +126,7 @@ Description: the box between a shop's till and its receipt printer
  orders on the same printer. Run "tillwire setup" after installing.
 CONTROL
 (cd "$root" && find . -type f ! -path './DEBIAN/*' -printf '%P\0' | LC_ALL=C sort -z | xargs -0 md5sum >DEBIAN/md5sums)
-find "$root" -newermt "@${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct)}" -exec touch -hd "@$SOURCE_DATE_EPOCH" {} +
-export SOURCE_DATE_EPOCH
-dpkg-deb --root-owner-group -Zxz -z6 --build "$root" "$package" >/dev/null
+find "$root" -exec touch -hd "@$SOURCE_DATE_EPOCH" {} +
+dpkg-deb --root-owner-group -Znone --build "$root" "$package" >/dev/null
 (cd "$out" && sha256sum "$(basename "$package")" >"$(basename "$package").sha256")
 say "$package ($(du -h "$package" | cut -f1))"
