@@ -26,7 +26,7 @@ needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="
 def installed(tmp_path: Path) -> Path:
     """The units as they would be installed, but for their program, which is one that exists."""
     for path in UNITS.glob("*.service"):
-        text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", path.read_text(), flags=re.M)
+        text = re.sub(r"^(Exec\w+)=\S+", r"\1=/bin/true", path.read_text(), flags=re.M)
         (tmp_path / path.name.replace("@.", "@all.")).write_text(text)
     return tmp_path
 
