@@ -214,9 +214,9 @@ def new_id_on_retry() -> None:
 
 def main() -> int:
     program, name, *arguments = sys.argv[1:]
-    for one in name.split("+"):
-        FAULTS[one]()
-    return int(importlib.import_module(f"{program}.__main__").main(arguments) or 0)
+    FAULTS[name]()
+    sys.argv = [program, *arguments]
+    return int(importlib.import_module(f"{program}.__main__").main() or 0)
 
 
 if __name__ == "__main__":
