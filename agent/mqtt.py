@@ -55,6 +55,7 @@ class Incoming:
     topic: str
     payload: bytes
     done: Callable[[], None]
+    retained: bool = False  # it lay at the broker: ours to boxes never do
 
 
 class Mqtt:
@@ -256,7 +257,7 @@ class Mqtt:
         if taker is None:
             done()
             return
-        taker(Incoming(leaf, message.topic, bytes(message.payload), done))
+        taker(Incoming(leaf, message.topic, bytes(message.payload), done, bool(message.retain)))
 
     def _drop(self) -> None:
         """Leave the connection for good. paho's thread ends by itself: nothing here waits for it."""

@@ -81,6 +81,12 @@ class Orders:
 
     async def _message(self, incoming: Incoming) -> None:
         """Store, then acknowledge to the broker, then act. While the disk is bad it is neither: it is tried again."""
+        if incoming.retained:  # whoever left it there would have it printed at every reconnect
+            self.counters["bad_orders"] += 1
+            log.error("topic=%s a retained order is set aside: the cloud never retains orders", incoming.topic)
+            await self.store.run(lambda c: set_aside(c, incoming.topic, "a retained order", incoming.payload))
+            incoming.done()
+            return
         try:
             message = messages.decode("orders", incoming.payload, incoming.topic)
         except BadMessage as error:

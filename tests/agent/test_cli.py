@@ -178,12 +178,17 @@ def test_migrate_brings_up_an_agent_db_of_version_1(box: Rig) -> None:
     box.kill("agent")
     path = box.folder / "box" / "agent.db"
     with sqlite3.connect(path) as connection:
-        connection.executescript("DROP TABLE journals; DROP TABLE taken; PRAGMA user_version = 1")
+        connection.executescript(
+            "DROP TABLE journals; DROP TABLE taken; ALTER TABLE alerts DROP COLUMN say; DROP TABLE cancels;"
+            " CREATE TABLE cancels (order_id TEXT PRIMARY KEY, reason TEXT NOT NULL, wall_ms INTEGER NOT NULL);"
+            " INSERT INTO cancels VALUES ('o-7', 'customer', 1); PRAGMA user_version = 1"
+        )
     box.start("agent")  # runs the migration by itself
     box.print(receipt(1))
     box.cloud.wait_jobs(1)
     assert box.query("agent.db", "SELECT first, last FROM taken") == [(1, 1)]
-    assert path.with_name("agent.db.before-2").exists()
+    assert box.query("agent.db", "SELECT order_id, part, attempt FROM cancels") == [("o-7", "", 0)]
+    assert path.with_name("agent.db.before-3").exists()
 
 
 @pytest.mark.covers("F62")

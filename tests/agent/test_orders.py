@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.agent.rig import Rig, receipt
-from wire import messages
-from wire.messages import CancelOrder, GoOrder, Held, OrderContent, OrderItem, OrderState, PrintOrder, Proof
+from tests.agent.rig import BOX, Printer, Rig, receipt
+from tests.simulators.printer import SimulatedPrinter
+from wire import messages, topics
+from wire.messages import CancelOrder, CloseOrder, GoOrder, Held, OrderContent, OrderItem, OrderState, PrintOrder, Proof
 
 Bench = Callable[..., Rig]
 
@@ -275,3 +276,133 @@ def test_a_second_order_waits_for_the_first(box: Rig) -> None:
         box.cloud.wait_state(f"q-{n}", "printed", within=40)
     places = [box.printer.paper.index(head(f"q-{n}") + b"\n") for n in range(10)]
     assert places == sorted(places)
+
+
+@pytest.fixture
+def two_printers(bench: Bench) -> Iterator[tuple[Rig, Printer]]:
+    """A box whose second printer may stand in for the first."""
+    bar = Printer()
+    yield bench(**{"printer.bar": {"url": bar.url}}).start("relay", "agent").online(), bar
+    bar.close()
+
+
+@pytest.mark.covers("F44", "F48")
+def test_another_printer_of_the_box_stands_in_without_a_mark(two_printers: tuple[Rig, Printer]) -> None:
+    box, bar = two_printers
+    box.cloud.order(order("o-0", printer="bar"))
+    box.cloud.wait_state("o-0", "printed", within=30)  # the bar's printer is known to be well
+    box.printer.unplug()
+    box.cloud.order(order(instead=["bar"]))
+    report = box.cloud.wait_state("o-1", "printed", within=60)
+    assert report.printer == "bar" and report.copy == 0
+    assert bar.paper.count(head("o-1")) == 1 and b"COPY" not in bar.paper
+    box.printer.plug_in()
+    box.cloud.order(order("o-2"))
+    box.cloud.wait_state("o-2", "printed", within=40)
+    assert head("o-1") not in box.printer.paper  # the relay gave it back before it moved
+
+
+def test_a_slip_that_another_box_takes_is_given_back_and_a_later_attempt_is_printed(box: Rig) -> None:
+    box.printer.unplug()
+    box.cloud.order(order(part="kitchen"))
+    box.cloud.order(order(part="bar"))
+    box.cloud.wait_state("o-1", "received", "kitchen")
+    move = messages.new(CancelOrder, order="o-1", reason="moves", part="kitchen", copy_number=1, attempt=1)
+    box.cloud.say("orders", move)
+    box.cloud.wait_state("o-1", "cancelled", "kitchen")
+    box.cloud.order(order(part="kitchen", attempt=3))  # it comes back
+    box.printer.plug_in()
+    for part in ("bar", "kitchen"):
+        assert box.cloud.wait_state("o-1", "printed", part, within=60).copy == 0
+    assert b"STOP" not in box.printer.paper and b"COPY" not in box.printer.paper
+
+
+def test_what_another_box_may_have_printed_is_headed_copy(box: Rig) -> None:
+    box.cloud.order(order(attempt=2, copy=1))
+    assert box.cloud.wait_state("o-1", "printed").copy == 1
+    assert b"** COPY 1 **" in box.printer.paper
+
+
+@pytest.mark.covers("F47")
+def test_a_person_settles_an_unconfirmed_order_and_the_box_falls_silent(box: Rig) -> None:
+    box.printer.answers = False
+    box.cloud.order(order())
+    box.cloud.wait_state("o-1", "unconfirmed", within=40)
+    box.cloud.wait(lambda: any("unconfirmed:o-1" in a for a in box.cloud.alerts), "the alert is in the status")
+    box.cloud.say("orders", messages.new(CloseOrder, order="o-1", reason="it lay on the counter"))
+    box.cloud.wait_state("o-1", "closed")
+    box.cloud.wait(lambda: not any(":o-1" in a for a in box.cloud.alerts), "the alert is over")
+
+
+def test_an_order_that_waits_for_a_person_is_announced_until_it_is_decided(box: Rig) -> None:
+    facts = {"order": "o-1", "kind": "takeaway", "number": "42"}
+    box.cloud.say("commands", messages.new(messages.Command, name="announce", args=facts))
+    box.cloud.wait(lambda: any("new_order:o-1 (sounding)" in a for a in box.cloud.alerts), "it sounds")
+    named = {"alerts": ["new_order:o-1"]}
+    box.cloud.say("commands", messages.new(messages.Command, name="acknowledge", args=named))
+    box.cloud.wait(lambda: any("new_order:o-1 (acknowledged)" in a for a in box.cloud.alerts), "it is silent")
+    box.cloud.say("commands", messages.new(messages.Command, name="hush", args={"order": "o-1"}))
+    box.cloud.wait(lambda: not any("new_order:o-1" in a for a in box.cloud.alerts), "it is over")
+
+
+@pytest.mark.covers("A25")
+def test_an_order_recorded_and_played_again_later_prints_nothing(box: Rig) -> None:
+    """The same message after a restart, and one whose slip was printed by an earlier agent.db."""
+    first = order()
+    box.cloud.order(first)
+    box.cloud.wait_state("o-1", "printed")
+    box.kill("agent")
+    box.start("agent")
+    count = len(box.cloud.reports)
+    box.cloud.order(first)
+    box.cloud.wait(lambda: len(box.cloud.reports) > count, "it is told what became of it")
+    box.cloud.order(order("o-2"))
+    box.cloud.wait_state("o-2", "printed")
+    assert box.printer.paper.count(head("o-1")) == 1
+
+
+@pytest.mark.covers("A26")
+def test_a_retained_order_is_ignored_and_told(bench: Bench) -> None:
+    """Who can leave an order at the broker could have it printed at every reconnect: ours are never retained."""
+    payload = messages.encode(order("evil"))
+    box = bench()
+    box.cloud.client.publish(topics.down(BOX, "orders"), payload, qos=1, retain=True).wait_for_publish(20)
+    box.start("relay", "agent").online()
+    box.wait_log("agent", "a retained order is set aside")
+    box.cloud.order(order("o-2"))
+    box.cloud.wait_state("o-2", "printed")
+    assert head("evil") not in box.printer.paper
+    assert box.query("agent.db", "SELECT count(*) FROM aside WHERE problem LIKE '%retained%'")[0][0] >= 1
+    box.cloud.client.publish(topics.down(BOX, "orders"), b"", qos=1, retain=True)
+
+
+@pytest.mark.covers("F45")
+@pytest.mark.parametrize("fault", ["cover", "error", "online"])
+def test_a_printer_that_stands_still_is_told_by_its_cause(bench: Bench, fault: str) -> None:
+    with SimulatedPrinter() as printer:
+        box = bench(**{"printer.main": {"url": printer.url}}).start("relay", "agent").online()
+        printer.set(**{fault: fault != "online"})
+        box.cloud.order(order())
+        words = {"cover": "cover", "error": "error", "online": "offline"}[fault]
+        box.cloud.wait(
+            lambda: any("waiting:o-1" in a and words in a for a in box.cloud.alerts), f"told: {words}", within=40
+        )
+        assert not any(head("o-1") in piece for piece in printer.paper)
+        printer.set(**{fault: fault == "online"})
+        box.cloud.wait_state("o-1", "printed", within=60)
+        assert sum(piece.count(head("o-1")) for piece in printer.paper) == 1
+
+
+@pytest.mark.covers("F50")
+def test_a_printer_without_process_ids_proves_less_and_garbage_proves_nothing(bench: Bench) -> None:
+    with SimulatedPrinter(process_id=False) as printer:
+        box = bench(**{"printer.main": {"url": printer.url}}).start("relay", "agent").online()
+        printer.say(b"\x37\x22!!!!\0\x37\x22    \0\xff\xfe")  # ids of no slip, and noise
+        box.cloud.order(order())
+        assert box.cloud.wait_state("o-1", "printed", within=40).proof is Proof.L1
+        printer.silent = True
+        box.cloud.order(order("o-2"))
+        printer.wait(lambda: any(head("o-2") in piece for piece in printer.paper), 30)
+        printer.say(b"\x37\x22!!!!\0")  # a wrong id is no proof of it
+        report = box.cloud.wait_state("o-2", "unconfirmed", within=60)
+        assert report.proof in (Proof.NONE, Proof.L0)
