@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from pathlib import Path
 from typing import Any
 
+from cloud.logs import set_up
 from config.cloud import CloudConfig, load_cloud
 from config.load import ConfigError
 
@@ -21,10 +21,7 @@ def main(argv: list[str] | None = None) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EXIT_CONFIG
-    logging.basicConfig(
-        stream=sys.stderr, level=config.log.level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    set_up(config.log)
     if arguments.command in (None, "all", "web", "ingest"):
         return _serve(config, arguments.command or "all")
     return _command(config, arguments)

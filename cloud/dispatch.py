@@ -8,21 +8,15 @@ everything due goes out at once when it comes back. Of several workers each writ
 from __future__ import annotations
 
 import logging
-import random
-import secrets
-import threading
 import time
-from collections.abc import Callable
 
 import sqlalchemy as sa
 
 from cloud import history, metrics, orders, overdue
-from cloud.events import Bell
-from cloud.leases import HOUSE, Leases, Stale
-from cloud.mqtt import Address, Mqtt, Offline
-from cloud.store.database import Store
+from cloud.leases import HOUSE, Stale
+from cloud.line import Line
+from cloud.mqtt import Mqtt
 from cloud.store.schema import boxes, deliveries, events, outbox, parts, sessions
-from config.cloud import CloudConfig
 from wire import topics
 from wire.messages import now_ms
 
@@ -33,39 +27,13 @@ KEEP_OUTBOX_MS = 7 * 86_400_000
 KEEP_PARTS_MS = 30 * 86_400_000  # pieces whose rest never came; the box still has the job
 
 
-class Dispatch:
+class Dispatch(Line):
     """`run()` is a thread's work, until `stopping` is set."""
 
-    def __init__(
-        self,
-        store: Store,
-        config: CloudConfig,
-        address: Callable[[], Address],
-        bell: Bell,
-        stopping: threading.Event,
-        leases: Leases | None = None,
-    ) -> None:
-        self._store, self._config, self._address, self._bell, self._stopping = store, config, address, bell, stopping
-        self._leases = leases
-
-    def run(self) -> None:
-        pause = 0.1
-        while not self._stopping.is_set():
-            mqtt = None
-            try:
-                mqtt = Mqtt(self._address(), f"cloud-dispatch-{secrets.token_hex(6)}")
-                pause = 0.1
-                self._work(mqtt)
-            except (Offline, sa.exc.SQLAlchemyError) as error:
-                if not self._stopping.is_set():
-                    log.warning("dispatch stops retry_s=%.1f: %s", pause, str(error).splitlines()[0])
-                    self._stopping.wait(pause * random.uniform(0.5, 1))
-                    pause = min(pause * 2, 10)
-            finally:
-                if mqtt is not None:
-                    mqtt.close()
+    name = "dispatch"
 
     def _work(self, mqtt: Mqtt) -> None:
+        self._works(mqtt)
         next_tick, next_sweep = 0.0, time.monotonic() + 10
         with self._bell.thread_ear() as ear:
             while not self._stopping.is_set():

@@ -11,70 +11,41 @@ While the database is away nothing is acknowledged, and boxes and broker keep wh
 from __future__ import annotations
 
 import logging
-import random
-import secrets
-import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from typing import Any
 
 import sqlalchemy as sa
 
 from cloud import metrics
+from cloud.auth import Buckets
 from cloud.batch import Answer, Intake, Outcome, shard_in
-from cloud.events import Bell
-from cloud.leases import Leases, Stale
-from cloud.mqtt import Address, Mqtt, Offline, Publish
-from cloud.store.database import Store
+from cloud.leases import Stale
+from cloud.line import FIRST_S, Line
+from cloud.mqtt import Mqtt, Publish
 from cloud.store.schema import boxes, holes
-from config.cloud import CloudConfig
 from wire import topics
 from wire.messages import Acks, Want, encode, new, now_ms
 
 log = logging.getLogger("cloud.ingest")
 BUSY = 8  # messages in one receive() that make us wait for more
 ACKS_IN_ONE = 500
+QUOTA_BURST_S = 4  # a box may send so many seconds' worth at once
+QUOTA_BYTES = 16_384  # of a message: each so many more count as another one
 
 
-class Ingest:
+class Ingest(Line):
     """`run()` is a thread's work, until `stopping` is set; it finishes the batch it has."""
 
-    def __init__(
-        self,
-        store: Store,
-        config: CloudConfig,
-        address: Callable[[], Address],
-        bell: Bell,
-        stopping: threading.Event,
-        leases: Leases | None = None,
-    ) -> None:
-        self._store, self._config, self._address, self._bell, self._stopping = store, config, address, bell, stopping
-        self._leases = leases
-        self._intake = Intake(store, config, leases)
-        self._heard: set[str] = set()  # the topic filters that the broker has of us
-        self._next_want = 0.0
-        self.connected = threading.Event()
+    name = "ingest"
 
-    def run(self) -> None:
-        pause = 0.1
-        while not self._stopping.is_set():
-            mqtt = None
-            try:
-                mqtt = Mqtt(self._address(), f"cloud-ingest-{secrets.token_hex(6)}")
-                self._heard = set()
-                self._listen(mqtt)
-                log.info("ingest connected broker=%s", mqtt.where)
-                pause = 0.1
-                self.connected.set()
-                self._work(mqtt)
-            except Offline as error:
-                self.connected.clear()
-                if not self._stopping.is_set():
-                    log.warning("ingest offline retry_s=%.1f: %s", pause, error)
-                    self._stopping.wait(pause * random.uniform(0.5, 1))
-                    pause = min(pause * 2, 10)
-            finally:
-                if mqtt is not None:
-                    mqtt.close()
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._intake = Intake(self._store, self._config, self._leases)
+        self._heard: set[str] = set()  # the topic filters that the broker has of us
+        self._next_want = self._next_told = 0.0
+        rate = self._config.ingest.box_rate
+        self._quota = Buckets(rate, rate * QUOTA_BURST_S)
 
     def _listen(self, mqtt: Mqtt) -> None:
         """Subscribe to what is ours: all boxes, or the shards that we own now."""
@@ -87,6 +58,9 @@ class Ingest:
         self._heard = wished
 
     def _work(self, mqtt: Mqtt) -> None:
+        self._heard = set()
+        self._listen(mqtt)
+        self._works(mqtt)
         size, window = self._config.ingest.batch, self._config.ingest.batch_ms / 1000
         while not self._stopping.is_set():
             if self._leases is not None:
@@ -98,7 +72,7 @@ class Ingest:
                     batch += mqtt.receive(left)
             for start in range(0, len(batch), size):
                 some = batch[start : start + size]
-                outcome = self._store_it(some)
+                outcome = self._store_it(self._within_quota(some))
                 if outcome is None:
                     return
                 mqtt.ack(some)
@@ -109,10 +83,24 @@ class Ingest:
                 self._next_want = time.monotonic() + 1
                 self._want(mqtt)
 
+    def _within_quota(self, batch: list[Publish]) -> list[Publish]:
+        """Without what a box sends beyond its share (`box_rate`): nobody else waits for it, and it is not acknowledged,
+        so that the box sends it again later. A large message counts for several."""
+        kept = [m for m in batch if not self._quota.take(m.topic, 1 + len(m.payload) // QUOTA_BYTES)]
+        if beyond := len(batch) - len(kept):
+            metrics.MESSAGES.labels("beyond_quota").inc(beyond)
+            if time.monotonic() >= self._next_told:
+                self._next_told = time.monotonic() + 60
+                over = Counter(m.topic for m in batch) - Counter(m.topic for m in kept)
+                self._log.warning("beyond quota messages=%d topic=%s", beyond, over.most_common(1)[0][0])
+        return kept
+
     def _store_it(self, batch: list[Publish]) -> Outcome | None:
         """None: we were told to stop before the database came back."""
-        pause = 0.1
+        pause = FIRST_S
         while True:
+            if not batch:
+                return Outcome()
             if self._leases is not None:
                 held = self._leases.held
                 batch = [message for message in batch if shard_in(message) in held]

@@ -89,6 +89,12 @@ class Ingest:
         low=0,
         high=1000,
     )
+    box_rate: int = key(
+        2000,
+        "Messages that one box may send, per second (bursts of four times that). What is more it sends again, later.",
+        low=10,
+        high=100_000,
+    )
     want_after_s: int = key(60, "A hole in a box's numbers is asked for when it is this old, in s.", low=1, high=86400)
     metrics: str = key(
         "",
@@ -130,6 +136,7 @@ class Keep:
 @dataclass(frozen=True, slots=True)
 class Log:
     level: str = key("info", "How much is logged.", one_of=("debug", "info", "warning", "error"))
+    format: str = key("text", "How: a line of text, or a JSON object a line.", one_of=("text", "json"))
 
 
 @dataclass(frozen=True, slots=True)
