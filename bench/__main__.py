@@ -3,6 +3,7 @@
 relay     latency, status round trip, throughput, exactness beside socat, idle cost      bench/relay.py
 forward   receipts from the till to the cloud's table, with kill -9 in between           bench/forward.py
 backlog   9,000 receipts that wait, and live ones beside them                           bench/backlog.py
+orders    an accepted order: to the first byte at the printer, to the first audio frame      bench/orders.py
 reading   accuracy of what is read, and its speed                                        bench/reading.py
 """
 
@@ -14,7 +15,7 @@ import os
 import platform
 from pathlib import Path
 
-PARTS = ("relay", "forward", "backlog", "reading")
+PARTS = ("relay", "forward", "backlog", "orders", "reading")
 
 
 def main() -> int:

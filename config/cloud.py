@@ -108,7 +108,7 @@ class Ingest:
 class Orders:
     review_s: int = key(600, "An order nobody accepts or rejects expires after this time, in s.", low=10, high=86400)
     max_print_age_s: int = key(600, "An order that no box took expires after this time, in s.", low=10, high=86400)
-    alert_s: int = key(30, "An accepted order not on paper after this time raises an alarm, in s.", low=5, high=3600)
+    alert_s: int = key(25, "An accepted order not on paper after this time raises an alarm, in s.", low=5, high=3600)
     resend_s: int = key(
         5, "An order the box has not confirmed is sent again after this time, doubling, in s.", low=1, high=60
     )
