@@ -16,9 +16,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 import sqlalchemy as sa
 
+from cloud import teaching
 from cloud.corrections import corrected
 from cloud.store.figures import shop_boxes, shops
 from cloud.store.schema import jobs
+from cloud.teaching import Lessons
 from receipt.model import Kind, Receipt, Tender
 
 JOB = (
@@ -31,6 +33,7 @@ JOB = (
     jobs.c.received_at,
     jobs.c.state,
     jobs.c.raster_only,
+    jobs.c.lines,
 )
 MONEY_KINDS = (Kind.SALE, Kind.REFUND, Kind.VOID)
 MOST = 1 << 50  # minor units; more is a misreading
@@ -139,6 +142,11 @@ class Places:
             for row in connection.execute(sa.select(shop_boxes).where(shop_boxes.c.merchant_id.in_(merchants)))
         }
 
+        self._taught = teaching.load_all(connection, merchants)
+
+    def taught(self, merchant: str, shop: str) -> Lessons:
+        return self._taught.get((merchant, shop), {})
+
     def shop(self, merchant: str, box: str) -> Shop:
         return self.by_id(merchant, self._boxes.get((merchant, box), ""))
 
@@ -150,9 +158,12 @@ class Places:
         return mine if any(shop.id == "" for shop in mine) else [Shop(), *mine]
 
 
-def make(job: Any, n: int, text: str | None, shop: Shop, fixes: dict[str, Any]) -> Fact:
-    """`text`: the receipt as JSON (receipts.fields), None: nothing was found in the job. `fixes`: field -> value."""
+def make(job: Any, n: int, text: str | None, shop: Shop, fixes: dict[str, Any], taught: Lessons | None = None) -> Fact:
+    """`text`: the receipt as JSON (receipts.fields), None: nothing was found in the job. `fixes`: field -> value.
+    What the shop's receipts were taught helps where the reading is not sure."""
     read = parse(text)
+    if taught and text is not None and confidence(read) < SURE:
+        read = teaching.by_lesson(read, taught, (job.lines or "").split("\n"))
     receipt = corrected(read, fixes)
     at = moment(job, receipt, shop, sure="date" in fixes)
     total = amount(receipt.total)

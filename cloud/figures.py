@@ -145,7 +145,8 @@ def _made(connection: sa.Connection, of: list[tuple[str, str]]) -> list[Fact]:
         mine = read[job.merchant_id, job.id]
         shop = places.shop(job.merchant_id, job.box)
         for n, text in [(row.n, row.fields) for row in mine] or [(0, None)]:
-            made.append(facts.make(job, n, text, shop, fixed.get((job.merchant_id, job.id, n), {})))
+            fixes = fixed.get((job.merchant_id, job.id, n), {})
+            made.append(facts.make(job, n, text, shop, fixes, places.taught(job.merchant_id, shop.id)))
     _recognise(connection, made)
     return made
 

@@ -15,6 +15,7 @@ from importlib.resources import files
 from typing import Any
 
 FIRST = "en"  # what is said to those whose languages we lack
+FORMS = {"one", "other"}  # a table of nothing else is one sentence
 Forms = str | dict[str, str]
 
 
@@ -92,7 +93,7 @@ def choose(wanted: str, accept: str) -> str:
 def _flatten(above: str, table: dict[str, Any], said: dict[str, Forms]) -> None:
     for name, value in table.items():
         key = f"{above}.{name}"
-        if isinstance(value, dict) and "other" not in value:
+        if isinstance(value, dict) and not (value and set(value) <= FORMS):
             _flatten(key, value, said)
         else:
             said[key] = value

@@ -29,8 +29,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.demo_shop import fill
 from tests.simulators.printer import SimulatedPrinter
-from tests.simulators.system import PASSWORD, USER, System, free_port
+from tests.simulators.system import BOX, MERCHANT, PASSWORD, USER, System, free_port
 from tests.simulators.till import Printed, SerialTill, TcpTill, connect, receipt
 
 STEPS = ("paper", "safe", "acked", "gone")
@@ -191,6 +192,8 @@ class Demo:
         began = time.monotonic()
         try:
             self.system.set_up()
+            if not self.args.no_till:
+                fill(self.system.cloud_db, MERCHANT, BOX, per_day=35)
             self.system.start()
             say(f"Up after {time.monotonic() - began:.1f} s. Everything is in {self.folder} until this ends.")
             say(f"Console: {self.system.url}   name: {USER}   password: {PASSWORD}")

@@ -128,6 +128,10 @@ class Desk:
         module = self.templates.get_template(template).module
         return str(getattr(module, macro)(t, *values, **more))
 
+    def back(self, request: Ask, form: Any, otherwise: str) -> Response[Any]:
+        """After a form: to the page it names in `next`, if that is one of ours."""
+        return Redirect(local(str(form.get("next", ""))) or otherwise, status_code=303)
+
     def preference(self, name: str, value: str) -> Cookie:
         secure = self.cloud.secure
         return Cookie(key=name, value=value, max_age=YEAR_S, path="/", httponly=True, secure=secure, samesite="lax")
@@ -147,6 +151,17 @@ class Desk:
         if found.retry_after_s is not None:
             answer.headers["Retry-After"] = str(max(1, round(found.retry_after_s)))
         return answer
+
+
+def local(address: str | None) -> str:
+    r"""Where to go on, if it is a page of ours: "//host", "/\host" and schemes lead elsewhere.
+
+    >>> local("/receipts?q=1"), local("//evil.example"), local("https://evil.example")
+    ('/receipts?q=1', '', '')
+    """
+    text = address or ""
+    fine = text.startswith("/") and not text.startswith(("//", "/\\")) and text.isprintable() and len(text) < 2000
+    return text if fine else ""
 
 
 def _stamp() -> str:

@@ -16,7 +16,7 @@ from cloud import audit, auth, strings
 from cloud.api.access import address_of
 from cloud.api.problem import not_found
 from cloud.auth import Buckets, Who
-from cloud.console.desk import HIDDEN, LANG, THEME, THEMES, Ask, Desk
+from cloud.console.desk import HIDDEN, LANG, THEME, THEMES, Ask, Desk, local
 
 KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml", "mp3": "audio/mpeg", "wav": "audio/wav"}
 
@@ -28,14 +28,14 @@ def routes(desk: Desk) -> list[Any]:
     @get("/login", **HIDDEN)
     async def login_page(request: Ask) -> Response[str]:
         return desk.page(
-            request, None, "login.html", problem="", name="", after=_local(request.query_params.get("next"))
+            request, None, "login.html", problem="", name="", after=local(request.query_params.get("next"))
         )
 
     @post("/login", status_code=303, **HIDDEN)
     async def login(request: Ask, data: URLEncodedBody[dict[str, str]]) -> Response[str]:
         desk.from_here(request)
         fields = {name: str(data.get(name, "")) for name in ("name", "password", "next")}
-        return await door.log_in(request, fields["name"], fields["password"], _local(fields["next"]))
+        return await door.log_in(request, fields["name"], fields["password"], local(fields["next"]))
 
     @post("/logout", status_code=303, **HIDDEN)
     async def logout(request: Ask) -> Response[str]:
@@ -50,7 +50,7 @@ def routes(desk: Desk) -> list[Any]:
     async def look(request: Ask, data: URLEncodedBody[dict[str, str]]) -> Response[str]:
         """Language and theme: kept on this device, before the log-in too."""
         desk.from_here(request)
-        answer: Any = Redirect(_local(str(data.get("next", ""))) or "/", status_code=303)
+        answer: Any = Redirect(local(str(data.get("next", ""))) or "/", status_code=303)
         if data.get("lang") in strings.languages():
             answer.set_cookie(desk.preference(LANG, str(data["lang"])))
         if data.get("theme") in THEMES:
@@ -119,17 +119,6 @@ class Door:
             secure=self._cloud.secure,
             samesite="lax",
         )
-
-
-def _local(address: str | None) -> str:
-    r"""Where to go on, if it is a page of ours: "//host", "/\host" and schemes lead elsewhere.
-
-    >>> _local("/receipts?q=1"), _local("//evil.example"), _local("https://evil.example")
-    ('/receipts?q=1', '', '')
-    """
-    text = address or ""
-    fine = text.startswith("/") and not text.startswith(("//", "/\\")) and text.isprintable() and len(text) < 2000
-    return text if fine else ""
 
 
 def _static() -> dict[str, tuple[bytes, bytes, str]]:

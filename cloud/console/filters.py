@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlencode
 
 from markupsafe import Markup, escape
 
 from cloud import words
 from cloud.api.shapes import iso
+from receipt.model import minor_digits
 
 
 def columns(text: str) -> int:
@@ -33,7 +35,39 @@ def moment(ms: int | None) -> str:
     return f"{(iso(ms) or '')[:16].replace('T', ' ')} UTC" if ms else ""
 
 
+def when(text: str) -> str:
+    """2026-11-22T09:30:12, the shop's own clock -> as it is read."""
+    return text[:16].replace("T", " ")
+
+
+def plain(amount: int | None, currency: str | None) -> str:
+    """Minor units -> as it is typed: no sign, no grouping."""
+    if amount is None:
+        return ""
+    digits = minor_digits(currency)
+    return f"{amount / 10**digits:.{digits}f}"
+
+
+def query(values: dict[str, str]) -> str:
+    """A search as part of an address; "-" stands for empty."""
+    return urlencode({name: value or "-" for name, value in values.items()})
+
+
+def without(values: dict[str, str], name: str) -> str:
+    return query({key: value for key, value in values.items() if key != name})
+
+
+def also(values: dict[str, str], name: str, value: str) -> str:
+    return query(values | {name: value})
+
+
 FILTERS = {
+    "when": when,
+    "plain": plain,
+    "query": query,
+    "without": without,
+    "also": also,
+    "iso": iso,
     "moment": moment,
     "money": words.money,
     "clock": clock,

@@ -1,0 +1,258 @@
+"""Find receipts: by what is on them, and by what they count. Newest first, a page at a time; always of one merchant.
+
+What has an index (number, amount, member, card, table, item, customer, day) is found at once in any number of receipts.
+Text is looked for in the papers themselves, newest first, for at most LOOK_S; the answer says how far back that came,
+and from where to look on.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, fields
+from typing import Any
+
+import sqlalchemy as sa
+import sqlalchemy.ext.compiler
+
+from cloud import corrections
+from cloud.facts import digits, fold
+from cloud.store.figures import facts, sold
+from cloud.store.schema import jobs
+
+LOOK_S = 0.25
+AT_A_LOOK = 2000  # papers
+MOST_COUNTED = 10_000
+ONE_OF = ("shop", "box", "kind", "payment", "cashier", "table", "number", "last_four", "customer", "currency")
+COLUMN = {"table": "table_name", "customer": "customer_id"}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to look for; empty: all. Days are the shop's business days, times its clock."""
+
+    q: str = ""  # anything: a number, an amount, a member, a card's last four, an item, words on the paper
+    first: str = ""  # YYYY-MM-DD
+    last: str = ""
+    weekday: str = ""  # 0 = Monday
+    hour: str = ""
+    begins: str = ""  # HH:MM
+    ends: str = ""
+    shop: str | None = None  # "" is the first shop
+    box: str = ""
+    kind: str = ""
+    payment: str | None = None
+    cashier: str | None = None
+    table: str | None = None
+    number: str = ""
+    member: str = ""
+    last_four: str = ""
+    item: str = ""
+    customer: str = ""
+    currency: str | None = None
+    amount: str = ""
+    least: str = ""
+    most: str = ""
+    check: bool = False  # only what a person should look at
+    counted: bool = False  # only what figures stand on
+    papers: bool = False  # look into the papers, even where something is found by its field
+
+    def fields(self) -> dict[str, str]:
+        """What was asked, for a link."""
+        out = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if value is True:
+                out[f.name] = "1"
+            elif value is not None and value is not False and (value != "" or f.default is None):
+                out[f.name] = str(value)
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    rows: list[Any]  # of `facts`, with the item names' job text left out
+    next: str  # where to go on; "": there is no more
+    back_to: str = ""  # papers were looked through down to this time, and there are more
+
+
+class Impossible(Exception):
+    """A filter that cannot hold a value; `field` names it."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(field)
+        self.field = field
+
+
+def find(connection: sa.Connection, merchant: str, wanted: Wanted, limit: int = 50, after: str = "") -> Found:
+    """Raises Impossible."""
+    where = conditions(merchant, wanted)
+    ways = _ways(wanted.q, wanted.currency or "") if wanted.q and not wanted.papers else []
+    if ways:
+        rows = _page(connection, [*where, sa.or_(*ways)], limit, after) if len(ways) == 1 else []
+        if len(ways) > 1:
+            each = [_page(connection, [*where, way], limit, after) for way in ways]
+            rows = sorted({_key(row): row for some in each for row in some}.items(), reverse=True)
+            rows = [row for _, row in rows][: limit + 1]
+        if rows or after:
+            return _cut(rows, limit)
+    if wanted.q:
+        return _in_papers(connection, merchant, where, wanted.q, limit, after)
+    return _cut(_page(connection, where, limit, after), limit)
+
+
+def counted(connection: sa.Connection, merchant: str, wanted: Wanted) -> tuple[int, dict[str, int]]:
+    """(how many there are, at most MOST_COUNTED; currency -> sum of what counts). Not for words on the paper."""
+    where = conditions(merchant, wanted)
+    ways = _ways(wanted.q, wanted.currency or "") if wanted.q else []
+    if ways:
+        where.append(sa.or_(*ways))
+    some = sa.select(facts.c.currency, facts.c.total, facts.c.counted).where(*where).limit(MOST_COUNTED).subquery()
+    worth = sa.func.sum(sa.case((some.c.counted, some.c.total), else_=0))
+    rows = connection.execute(sa.select(some.c.currency, sa.func.count(), worth).group_by(some.c.currency)).all()
+    return sum(row[1] for row in rows), {row[0]: int(row[2] or 0) for row in rows if row[2]}
+
+
+def conditions(merchant: str, wanted: Wanted) -> list[sa.ColumnElement[bool]]:
+    """Without `q`. Raises Impossible."""
+    c = facts.c
+    where: list[sa.ColumnElement[bool]] = [c.merchant_id == merchant]
+    for name in ONE_OF:
+        value = getattr(wanted, name)
+        if value is not None and (value or name in ("shop", "payment", "cashier", "table", "currency")):
+            where.append(c[COLUMN.get(name, name)] == value)
+    if wanted.first:
+        where.append(c.day >= wanted.first)
+    if wanted.last:
+        where.append(c.day <= wanted.last)
+    if wanted.member:
+        where.append(c.member.in_(sorted({wanted.member, wanted.member.upper(), wanted.member.lower()})))
+    if wanted.hour:
+        where.append(c.hour == _whole(wanted.hour, "hour"))
+    if wanted.weekday:
+        where.append(_weekday() == str((_whole(wanted.weekday, "weekday") + 1) % 7))
+    if wanted.begins:
+        where.append(sa.func.substr(c["at"], 12, 5) >= wanted.begins)
+    if wanted.ends:
+        where.append(sa.func.substr(c["at"], 12, 5) <= wanted.ends)
+    for name, compare in (("amount", "eq"), ("least", "ge"), ("most", "le")):
+        text = getattr(wanted, name)
+        if text:
+            try:
+                value = corrections.minor(text, wanted.currency)
+            except ValueError:
+                raise Impossible(name) from None
+            where.append({"eq": c.total == value, "ge": c.total >= value, "le": c.total <= value}[compare])
+    if wanted.item:
+        where.append(_with_item(merchant, fold(wanted.item)))
+    if wanted.check:
+        where.append(c.to_check)
+    if wanted.counted:
+        where.append(c.counted)
+    return where
+
+
+def _with_item(merchant: str, item: str) -> sa.ColumnElement[bool]:
+    return sa.exists().where(
+        sold.c.merchant_id == merchant,
+        sold.c.item == item,
+        sold.c.day == facts.c.day,
+        sold.c.job_id == facts.c.job_id,
+        sold.c.n == facts.c.n,
+    )
+
+
+def _weekday() -> sa.ColumnElement[str]:
+    """0 = Sunday, as text: SQLite's strftime and PostgreSQL's dow agree on that."""
+    return _Weekday(facts.c.day)
+
+
+class _Weekday(sa.sql.functions.GenericFunction[str]):
+    type = sa.Text()
+    inherit_cache = True
+    name = "weekday_of"
+
+
+@sa.ext.compiler.compiles(_Weekday, "sqlite")
+def _sqlite_weekday(element: Any, compiler: Any, **kw: Any) -> str:
+    return f"strftime('%w', {compiler.process(element.clauses, **kw)})"
+
+
+@sa.ext.compiler.compiles(_Weekday, "postgresql")
+def _postgresql_weekday(element: Any, compiler: Any, **kw: Any) -> str:
+    return f"extract(dow from ({compiler.process(element.clauses, **kw)})::date)::text"
+
+
+def _ways(q: str, currency: str) -> list[sa.ColumnElement[bool]]:
+    """The fields that `q` may be the whole value of; each has an index."""
+    c, text = facts.c, q.strip()
+    ways: list[sa.ColumnElement[bool]] = []
+    plain = text.removeprefix("#").removeprefix("No. ").strip()
+    if plain and " " not in plain:
+        ways.append(c.number == plain)
+        ways.append(c.member.in_(sorted({plain, plain.upper(), plain.lower()})))
+    if len(plain) == 4 and plain.isdecimal():
+        ways.append(c.last_four == plain)
+    if any(sign in text for sign in ".,€$£¥") and sum(x.isdecimal() for x in text) >= 2 and len(text) < 20:
+        try:
+            ways.append(c.total == corrections.minor(text, currency or None))
+        except ValueError:
+            pass
+    if phone := digits(text):
+        ways.append(c.phone == phone)
+    return ways
+
+
+def _in_papers(connection: sa.Connection, merchant: str, where: list[Any], q: str, limit: int, after: str) -> Found:
+    """Words on the paper, newest first, for at most LOOK_S."""
+    pattern = "%" + q.strip().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    end, rows, cursor = time.monotonic() + LOOK_S, [], after
+    while True:
+        query = sa.select(facts).where(*where, *_below(cursor)).order_by(*_order()).limit(AT_A_LOOK)
+        some = query.subquery()
+        paper = sa.select(jobs.c.lines).where(jobs.c.merchant_id == merchant, jobs.c.id == some.c.job_id)
+        shown = sa.select(some, paper.scalar_subquery().ilike(pattern, escape="\\").label("hit"))
+        seen = connection.execute(shown.order_by(some.c["at"].desc(), some.c.job_id.desc(), some.c.n.desc())).all()
+        rows += [row for row in seen if row.hit]
+        if len(rows) > limit:
+            return _cut(rows[: limit + 1], limit)
+        if len(seen) < AT_A_LOOK:
+            return Found(rows, "")
+        cursor = _cursor(seen[-1])
+        if time.monotonic() > end:
+            return Found(rows, cursor, back_to=seen[-1].at)
+
+
+def _page(connection: sa.Connection, where: list[Any], limit: int, after: str) -> list[Any]:
+    return list(
+        connection.execute(sa.select(facts).where(*where, *_below(after)).order_by(*_order()).limit(limit + 1)).all()
+    )
+
+
+def _order() -> tuple[Any, ...]:
+    return facts.c["at"].desc(), facts.c.job_id.desc(), facts.c.n.desc()
+
+
+def _key(row: Any) -> tuple[str, str, int]:
+    return row.at, row.job_id, row.n
+
+
+def _cursor(row: Any) -> str:
+    return f"{row.at}_{row.job_id}_{row.n}"
+
+
+def _below(after: str) -> list[sa.ColumnElement[bool]]:
+    pieces = after.split("_")
+    if len(pieces) != 3 or not pieces[2].isdecimal():
+        return []
+    c = facts.c
+    return [c["at"] <= pieces[0], sa.tuple_(c["at"], c.job_id, c.n) < (pieces[0], pieces[1], int(pieces[2]))]
+
+
+def _cut(rows: list[Any], limit: int) -> Found:
+    return Found(rows[:limit], _cursor(rows[limit - 1]) if len(rows) > limit else "")
+
+
+def _whole(text: str, field: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or len(text) > 3:
+        raise Impossible(field)
+    return int(text)
