@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 import sqlalchemy as sa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud import oauth
@@ -259,6 +259,7 @@ def test_what_is_over_is_over(tmp_path: Path) -> None:
         assert isinstance(run(store, oauth.refresh, caller, {"refresh_token": first.refresh}), oauth.Denied)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_only_safe_redirect_addresses_are_registered(text: str) -> None:
     for uri in (text, f"https://{text}", f"http://{text}", f"javascript:{text}", f"data:{text}"):
