@@ -6,12 +6,13 @@ import gc
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import receipt
 from receipt.commands import UNKNOWN
+from receipt.extract import Copies
 from receipt.model import Receipt, minor_digits
 from receipt.split import pieces
 from receipt.tokens import Scanner
@@ -156,9 +157,12 @@ def as_line(value: dict[str, Any]) -> str:
 
 def jobs_of(file: str, stream: bytes) -> Iterator[Job]:
     """The jobs of a captured stream; where it ends without a cut, the last one was ended by its close."""
+    copies = Copies()
     for number, (start, end, boundary) in enumerate(pieces(stream)):
         raw = stream[start:end]
-        yield Job(file, number, start, end, boundary, raw, receipt.read(raw))
+        reading = receipt.read(raw)
+        reading = replace(reading, receipts=copies.link(reading.receipts))
+        yield Job(file, number, start, end, boundary, raw, reading)
 
 
 def fields_of(value: Receipt) -> dict[str, Any]:

@@ -122,7 +122,9 @@ _LEAD = re.compile(
 )
 _RATE_COLUMN = re.compile(r"\s{2,}\(?%?\d{1,2}(?:[.,]\d{1,2})?\s?%?\)?\s*\*?\s*$")
 _TIMES = re.compile(
-    r"(?<![\d.,])(\d+(?:[.,]\d+)?)\s?([^\W\d_]{1,5}\.?)?\s?[x*@]\s{0,12}(?:[^\W\d_$€¥￥]{0,4}[$€¥￥£]?\s?)(\d[\d.,]*)(?![x*]\d)"
+    r"(?<![\d.,])(\d+(?:[.,]\d+)?)\s?([^\W\d_]{1,5}\.?)?\s?[x*@]\s{0,12}(?:(?:"
+    r"us|nt|hk|rm|rp|eur|euro|usd|tl|chf|kr|rs|myr|idr|aed|sar|thb|php|sgd|hkd|twd|zl|zł|kc|ft|lei|руб|р|[rsac])?"
+    r"[.]?[$€¥￥£₩₽₺₹]?\s?)(\d[\d.,]*)(?![x*]\d)"
 )
 _AT_PRICE = re.compile(r"@\s{0,6}(?:rm|rp|\$|€|¥)?\s?(\d[\d.,]*)")
 

@@ -102,19 +102,40 @@ def extract(
     return link_copies(receipts)
 
 
+class Copies:
+    """Knows the receipts of one printer so far, and marks what says the same as one before it as its copy."""
+
+    def __init__(self) -> None:
+        self._seen: set[tuple[object, ...]] = set()
+
+    def link(self, receipts: Iterable[Receipt]) -> tuple[Receipt, ...]:
+        """The same receipts, in order; a copy has `same_as`: the number of what it repeats, or its date and time."""
+        linked: list[Receipt] = []
+        for receipt in receipts:
+            identity = _identity(receipt)
+            if identity is not None:
+                if identity in self._seen and receipt.kind in (Kind.SALE, Kind.REFUND, Kind.VOID, Kind.COPY):
+                    same = receipt.number or f"{receipt.date} {receipt.time}"
+                    receipt = replace(receipt, kind=Kind.COPY, same_as=same)
+                self._seen.add(identity)
+            linked.append(receipt)
+        return tuple(linked)
+
+
 def link_copies(receipts: Iterable[Receipt]) -> tuple[Receipt, ...]:
     """Mark what says the same as a receipt before it as its copy."""
-    seen: dict[tuple[str | None, str | None, str | None, int | None], Receipt] = {}
-    linked: list[Receipt] = []
-    for receipt in receipts:
-        if receipt.number is not None and receipt.total is not None:
-            identity = (receipt.number, receipt.date, receipt.time, receipt.total)
-            if identity in seen and receipt.kind in (Kind.SALE, Kind.REFUND, Kind.VOID, Kind.COPY):
-                receipt = replace(receipt, kind=Kind.COPY, same_as=receipt.number)
-            else:
-                seen[identity] = receipt
-        linked.append(receipt)
-    return tuple(linked)
+    return Copies().link(receipts)
+
+
+def _identity(receipt: Receipt) -> tuple[object, ...] | None:
+    """What no two sales share: a number, or the second; None where the paper shows neither."""
+    if receipt.total is None:
+        return None
+    if receipt.number is not None:
+        return receipt.number, receipt.date, receipt.time, receipt.total
+    if receipt.date is not None and receipt.time is not None and len(receipt.time) > 5:
+        return receipt.merchant, receipt.date, receipt.time, receipt.total, len(receipt.items)
+    return None
 
 
 def _read(page: Page, dates: date_rule.Known) -> Receipt:

@@ -139,6 +139,13 @@ def _small(row: Row) -> bool:
     return row.last is not None and row.last.value < 10_000
 
 
+def _counts(num: Num, row: Row) -> bool:
+    """Whether a number stands in front of a name: so many litres of it, and no money."""
+    return (
+        not row.folded[: num.start].strip() and not num.symbol and row.folded[num.end : num.end + 2].strip().isalpha()
+    )
+
+
 def _lone(row: Row) -> bool:
     """A line that is one amount and nothing else."""
     return len(row.amounts) == 1 and row.letters <= 3 and not row.dates and len(row.nums) <= 2
@@ -182,7 +189,7 @@ class Ledger:
     def money(self) -> bool:
         """Whether there is any money on the paper: cents, a currency's sign, or an amount that is called a sum."""
         page = self.page
-        cents = any(num.places == 2 for row in page.rows for num in row.amounts)
+        cents = any(num.places == 2 and not _counts(num, row) for row in page.rows for num in row.amounts)
         return cents or bool(page.symbols) or any(one.role in ("total", "subtotal", "tender") for one in self.entries)
 
     def of(self, *roles: str) -> list[Entry]:
