@@ -44,6 +44,17 @@ def now() -> Clock:
     return Clock(boot=boot(), mono_ms=mono_ms(), wall_ms=wall_ms(), trust=trust())
 
 
+def corrected(told: Clock) -> Clock:
+    """A moment of this boot that was noted before the clock was right: by the right clock of now, and how long ago.
+
+    What the clock was not told to be right about, and moments of other boots, stay as they were noted.
+    """
+    if told.boot != boot() or told.trust == Trust.NTP or trust() is not Trust.NTP:
+        return told
+    ago_ms = time.monotonic_ns() // 1_000_000 - told.mono_ms  # the relay's own
+    return Clock(boot=told.boot, mono_ms=told.mono_ms, wall_ms=wall_ms() - ago_ms, trust=Trust.NTP)
+
+
 def age_s(of_boot: str, of_mono_ms: int) -> float | None:
     """Seconds since a moment of this boot; None when it was in another one, so that nobody knows."""
     return (mono_ms() - of_mono_ms) / 1000 if of_boot == boot() else None

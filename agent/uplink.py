@@ -18,7 +18,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from agent import outbox
+from agent import clock, outbox
 from agent.door import Door, Refused, RelayGone
 from agent.mqtt import Denied, Incoming, Mqtt, Offline
 from agent.outbox import Row
@@ -240,7 +240,7 @@ class Uplink:
                 self.reading.missing((row.epoch, row.seq))
                 self._later(row.id)
                 return
-        job = row.captured()
+        job = _timed(row)
         if raw is not None and len(raw) > messages.MAX_PART:
             self._send_large(row)
             return
@@ -329,7 +329,7 @@ class Uplink:
             self._later(row.id)
             return
         pieces = [raw[at : at + PIECE] for at in range(0, len(raw), PIECE)] or [b""]
-        job = row.captured()
+        job = _timed(row)
         job.parts, job.raw = len(pieces), None if row.withheld else pieces[0]
         first = messages.encode(job)
         if len(first) > messages.MAX_MESSAGE:  # the cloud reads it again from the bytes
@@ -454,3 +454,10 @@ class Uplink:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("task=%s failed: %r", task.get_name(), error)
+
+
+def _timed(row: Row) -> Captured:
+    """The job, with its times as they are known by now: order comes from seq, whatever they say."""
+    job = row.captured()
+    job.started, job.ended = clock.corrected(job.started), clock.corrected(job.ended)
+    return job

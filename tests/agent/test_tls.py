@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import configparser
 import shutil
 import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -118,3 +120,11 @@ def test_names_and_issuers_are_checked_without_a_clock_too(server: int, ca: Path
     )  # fmt: skip
     with pytest.raises(ssl.SSLCertVerificationError, match="verify failed"):
         hello(server, tmp_path, floor="2025-06-01", now="1970-01-01")
+
+
+def test_the_floor_was_raised_with_the_release() -> None:
+    """Whoever raises the version sets tls.BUILT to that day, and BUILT_FOR to the version."""
+    setup = configparser.ConfigParser()
+    setup.read(Path(__file__).parents[2] / "setup.cfg")
+    assert setup["metadata"]["version"] == tls.BUILT_FOR
+    assert time.time() + 86_400 >= tls.BUILT, "a floor in the future would refuse certificates that are good"

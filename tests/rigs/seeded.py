@@ -111,6 +111,15 @@ def seq_begins_again() -> None:
 
 
 @fault
+def expiry_by_wall_clock() -> None:
+    """How long a job was kept is told by the wall clock."""
+    from relay.clock import wall_ms
+    from relay.store import Store
+
+    Store.ran = property(lambda self: wall_ms())  # type: ignore[assignment, method-assign]
+
+
+@fault
 def agent_normal_instead_of_full() -> None:
     """agent.db hands its commits to the kernel, and does not wait for them."""
     from agent.store import Store
