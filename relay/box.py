@@ -38,6 +38,7 @@ class PosPort:
         self.relay, self.name, self.settings = relay, name, settings
         self.printer = relay.printers[settings.printer]
         self.links: list[PosLink] = []
+        self.counters = Counters()
         self._port: Port | None = None
         self._retry_s = RETRY_FIRST_S
         self._fd = -1
@@ -81,11 +82,12 @@ class PosPort:
             relay.loop.forget(self._fd)
         log.info("pos=%s connected=%s", self.name, link.peer)
         pos = PosLink(
-            relay.loop, self.name, link, self.printer, relay.journal, relay.settings, relay.counters,
+            relay.loop, self.name, link, self.printer, relay.journal, relay.settings, self.counters,
             when_gone=self.settings.when_gone, captured=relay.tell_captured, closed=self._closed,
         )  # fmt: skip
         if not pos.closed:
             self.links.append(pos)
+            self.counters.pos_connected += 1
             relay.control_tell({"event": "pos", "name": self.name, "connected": True})
 
     def _make_room(self) -> bool:
@@ -127,13 +129,22 @@ class PosPort:
             "printer": self.printer.name,
             "bytes": sum(link.bytes_in for link in self.links),
             "refused": getattr(self._port, "refused", 0),
+            "counters": self.counted(),
         }
+
+    def counted(self) -> dict[str, int]:
+        """Its counters, as far as they are not zero."""
+        more = {
+            "bytes_down": self.counters.bytes_down + sum(link.bytes_in for link in self.links),
+            "pos_refused": getattr(self._port, "refused", 0),
+        }
+        return self.counters.counted() | {name: value for name, value in more.items() if value}
 
 
 class Relay:
     def __init__(self, box: Box, config_problems: Sequence[str] = ()) -> None:
         """`config_problems`: why `box` is not what agent.toml says now, but what last worked."""
-        self.box, self.loop, self.counters = box, Loop(), Counters()
+        self.box, self.loop = box, Loop()
         self.config_problems = list(config_problems)
         self.stopping = False
         self.began = monotonic()
@@ -145,13 +156,13 @@ class Relay:
         self.journal.on_salvaged = lambda: self.control_tell({"event": "salvaged"})
         self.printers = {
             name: PrinterLink(
-                self.loop, name, printer.url, load_model(_model(printer.url, printer.model)), self.counters,
+                self.loop, name, printer.url, load_model(_model(printer.url, printer.model)), Counters(),
                 self._printer_changed, reprints=printer.when_lost == "reprint", interrupted=self._interrupted,
             )
             for name, printer in box.printer.items()
         }  # fmt: skip
         self.slips = {
-            name: Slips(self.loop, printer, self.journal, self.counters, self.tell_fate)
+            name: Slips(self.loop, printer, self.journal, printer.counters, self.tell_fate)
             for name, printer in self.printers.items()
         }
         self.ports = [PosPort(self, name, pos) for name, pos in box.pos.items()]
@@ -250,12 +261,12 @@ class Relay:
         self.control_tell({"event": "interrupted", "printer": printer.name, "pos": link.name, "then": how})
 
     def status(self) -> dict[str, Any]:
-        counters = {name: value for name, value in vars(self.counters).items() if isinstance(value, int)}
-        counters |= self.journal.counters | {"loop_turns": self.loop.turns}
-        counters["bytes_down"] += sum(link.bytes_in for port in self.ports for link in port.links)
-        counters["pos_refused"] = sum(port.status()["refused"] for port in self.ports)
+        counters = vars(Counters()) | self.journal.counters | {"loop_turns": self.loop.turns}
+        for counted in [p.counters.counted() for p in self.printers.values()] + [p.counted() for p in self.ports]:
+            for name, value in counted.items():
+                counters[name] += value
         return {
-            "printers": {name: printer.status() for name, printer in self.printers.items()},
+            "printers": {name: p.status() | {"counters": p.counters.counted()} for name, p in self.printers.items()},
             "pos": {port.name: port.status() for port in self.ports},
             "counters": counters,
             "capture": "degraded" if self.journal.degraded or any(self._broken()) else "ok",
@@ -307,6 +318,7 @@ def notify(text: str) -> None:
     if not address:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)  # systemd may be busy: it keeps a few messages, and the print path waits for nobody
         try:
             sock.sendto(text.encode(), "\0" + address[1:] if address[0] == "@" else address)
         except OSError as error:

@@ -31,7 +31,7 @@ RESERVE = 128 * 1024  # disk space kept for tombstones
 CHECKPOINT_AFTER = 2 * 1024 * 1024  # bytes written to the WAL since the last one, when nothing waits
 CHECKPOINT_AT_ONCE = 16 * 1024 * 1024
 TRY_AGAIN_S = 2.0  # when the disk was full
-STUCK_MOST = 16 * 1024 * 1024  # bytes that may wait for a slow disk
+STUCK_MOST = 8 * 1024 * 1024  # bytes that may wait for a slow disk
 log = logging.getLogger("relay.journal")
 
 

@@ -152,7 +152,8 @@ def test_a_half_closed_pos_still_gets_its_answer(box: Box, printer: SimulatedPri
     pos.sock.shutdown(socket.SHUT_WR)
     assert sorted(pos.read(2)) == [0x00, 0x16]
     assert pos.is_hung_up()
-    assert printer.printed(len(RECEIPT) + 6) == RECEIPT + b"\x1dr\x01\x10\x04\x01"
+    paper = printer.printed(len(RECEIPT) + 6)  # where the disk is slow, the real-time question overtakes the cut
+    assert paper.count(b"\x10\x04\x01") == 1 and paper.replace(b"\x10\x04\x01", b"") == RECEIPT + b"\x1dr\x01"
 
 
 def test_a_pos_that_asks_in_the_middle_and_hangs_up_loses_nothing(
@@ -260,6 +261,34 @@ def test_automatic_status_goes_to_who_enabled_it(make_box: Callable[..., Box], p
     printer.set(paper="near")
     assert left.read(4)[2] == 0x03
     assert right.hears_nothing()
+
+
+def test_each_pos_and_each_printer_has_its_own_counters(
+    make_box: Callable[..., Box], printer: SimulatedPrinter
+) -> None:
+    box = make_box(pos={"left": {}, "right": {}})
+    left, right = box.pos("left"), box.pos("right")
+    for pos in (left, right, left):
+        pos.send(RECEIPT)
+        pos.send(b"\x10\x04\x01")
+        pos.read(1)
+    box.jobs(3)
+    left.close()  # what a POS has done stays counted when it has gone
+    with closing(box.agent()) as agent:
+        until(lambda: agent.ask("status")["pos"]["left"]["links"] == 0)
+        status = agent.ask("status")
+    of_left, of_right = (status["pos"][name]["counters"] for name in ("left", "right"))
+    size = len(RECEIPT) + 3
+    assert (of_left["jobs"], of_left["bytes_down"], of_left["bytes_up"], of_left["pos_connected"]) == (
+        2,
+        2 * size,
+        2,
+        1,
+    )
+    assert (of_right["jobs"], of_right["bytes_down"], of_right["bytes_up"]) == (1, size, 1)
+    assert of_left["cuts_held"] == 2 and of_left["hold_us"] > 0
+    assert status["printers"]["main"]["counters"]["printer_opened"] == 1
+    assert status["counters"]["jobs"] == 3 and status["counters"]["bytes_down"] == 3 * size
 
 
 def test_the_relay_is_small_and_starts_at_once(box: Box) -> None:
