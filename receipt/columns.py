@@ -120,10 +120,11 @@ _EDGE = re.compile(r"^[\s*#\-.>+:|/]+|[\s*#:\-=.@|/(]+$")
 _LEAD = re.compile(
     r"\s*[*\-]?\s*(?:(\d{1,3}(?:[.,]\d{1,3})?)\s?(?:x|\*|pcs|pc|stk|@|份|个|個|点|개|-|\))?\.?\s+|x\s?(\d{1,3})\s+|(\d{1,3})\s?x\s*)(?=\S)"
 )
+_MARK = re.compile(r"[x*]")  # says that the number beside it counts
 _RATE_COLUMN = re.compile(r"\s{2,}\(?%?\d{1,2}(?:[.,]\d{1,2})?\s?%?\)?\s*\*?\s*$")
 _TIMES = re.compile(
     r"(?<![\d.,])(\d+(?:[.,]\d+)?)\s?([^\W\d_]{1,5}\.?)?\s?[x*@]\s{0,12}(?:(?:"
-    r"us|nt|hk|rm|rp|eur|euro|usd|tl|chf|kr|rs|myr|idr|aed|sar|thb|php|sgd|hkd|twd|zl|zł|kc|ft|lei|руб|р|[rsac])?"
+    r"us|nt|hk|rm|rp|eur|euro|usd|tl|chf|kr|rs|myr|idr|aed|sar|thb|php|sgd|hkd|twd|zl|zł|kc|ft|lei|руб|р|単価|単|各|单价|单|單價|單|단가|[rsac])?"
     r"[.]?[$€¥￥£₩₽₺₹]?\s?)(\d[\d.,]*)(?![x*]\d)"
 )
 _AT_PRICE = re.compile(r"@\s{0,6}(?:rm|rp|\$|€|¥)?\s?(\d[\d.,]*)")
@@ -204,6 +205,9 @@ def take_apart(row: Row, page: Page) -> Parts:
         rest = name[lead.end() :]
         if 0 < value < 1000 * SCALE and _letters(rest) and value and (name[0] != "0" or name[1:2] in (".", ",")):
             parts.lead, parts.lead_name = value, _EDGE.sub("", rest)
+            if parts.quantity is None and parts.weak is None and money is not None and _MARK.search(lead.group()):
+                parts.quantity, parts.name = value, parts.lead_name  # "2 x TEA  4.00": the sign says it
+                return parts
             for num in columns if money is not None and parts.quantity is None else ():
                 if money is not None and num.value and abs(num.value * value // SCALE - money.value) <= 150:
                     parts.quantity, parts.price, parts.weak = value, num.value, None
