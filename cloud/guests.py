@@ -20,7 +20,7 @@ from cloud.api.shapes import BIDI, FORBIDDEN
 from cloud.basket import Visit
 from cloud.fronts import DiningTable, Front
 from cloud.menu import Bill, Line, Menu, said
-from cloud.store.counter import guest_orders, visits
+from cloud.store.counter import guest_orders, notices, visits
 from cloud.store.schema import orders as order_table
 from config.cloud import Orders as Settings
 from wire.messages import OrderContent, OrderItem, OrderState, now_ms
@@ -94,6 +94,9 @@ class Guest:
     @property
     def can_withdraw(self) -> bool:
         return self.state == S.REVIEW
+
+
+SAME = sa.and_(order_table.c.merchant_id == guest_orders.c.merchant_id, order_table.c.id == guest_orders.c.order_id)
 
 
 def clean(text: str, most: int, field: str) -> str:
@@ -213,10 +216,9 @@ def _may_order(
 
 
 def _open(connection: sa.Connection, merchant: str, within_ms: int, *which: sa.ColumnElement[bool]) -> int:
-    same = sa.and_(order_table.c.merchant_id == guest_orders.c.merchant_id, order_table.c.id == guest_orders.c.order_id)
     found = connection.execute(
         sa.select(sa.func.count())
-        .select_from(guest_orders.join(order_table, same))
+        .select_from(guest_orders.join(order_table, SAME))
         .where(
             guest_orders.c.merchant_id == merchant,
             guest_orders.c.created_at > now_ms() - within_ms,
@@ -267,7 +269,6 @@ def by_link(connection: sa.Connection, token: str) -> Guest | None:
     """The order that a link leads to, while it does: LINK_MS."""
     if not 20 <= len(token) <= 64:
         return None
-    same = sa.and_(order_table.c.merchant_id == guest_orders.c.merchant_id, order_table.c.id == guest_orders.c.order_id)
     row = connection.execute(
         sa.select(
             guest_orders,
@@ -281,7 +282,7 @@ def by_link(connection: sa.Connection, token: str) -> Guest | None:
             order_table.c.content,
             order_table.c.changed_at,
         )
-        .select_from(guest_orders.join(order_table, same))
+        .select_from(guest_orders.join(order_table, SAME))
         .where(guest_orders.c.link_hash == _digest(token), guest_orders.c.created_at > now_ms() - LINK_MS)
     ).first()
     if row is None:
@@ -354,6 +355,13 @@ def seen(connection: sa.Connection, guest: Guest) -> None:
     events.clear_alarm(connection, guest.merchant, "notice", guest.order_id)
 
 
+def forget(connection: sa.Connection, merchant: str, order_id: str) -> None:
+    """How a customer was reached goes, with what they were told."""
+    mine = (guest_orders.c.merchant_id == merchant, guest_orders.c.order_id == order_id)
+    connection.execute(sa.update(guest_orders).where(*mine).values(phone="", email="", wechat="", distance=None))
+    connection.execute(sa.delete(notices).where(notices.c.merchant_id == merchant, notices.c.order_id == order_id))
+
+
 def tidy(connection: sa.Connection, at: int) -> None:
     """Visits that are over go; of where a customer was nothing stays after 24 h; contacts go with the link."""
     connection.execute(sa.delete(visits).where(visits.c.expires_at < at))
@@ -382,6 +390,7 @@ def tidy(connection: sa.Connection, at: int) -> None:
         .where(guest_orders.c.created_at < at - LINK_MS, guest_orders.c.phone + guest_orders.c.email != "")
         .values(phone="", email="", wechat="")
     )
+    connection.execute(sa.delete(notices).where(notices.c.created_at < at - LINK_MS))
 
 
 def _digest(token: str) -> bytes:

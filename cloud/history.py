@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from cloud import audit
+from cloud import audit, guests
 from cloud.steps import ENDED
+from cloud.store.counter import guest_orders
 from cloud.store.schema import conflicts, jobs, merchants, orders, outbox, papers, receipts, set_aside
 from wire.messages import OrderContent
 
@@ -89,7 +90,8 @@ def erase_customer(
     tail = digits(phone)[-NATIONAL:]
     last_merchant, _, last_id = after.partition("/")
     query = (
-        sa.select(orders.c.merchant_id, orders.c.id, orders.c.state, orders.c.content)
+        sa.select(orders.c.merchant_id, orders.c.id, orders.c.state, orders.c.content, guest_orders.c.phone)
+        .select_from(orders.outerjoin(guest_orders, guests.SAME))
         .where(sa.tuple_(orders.c.merchant_id, orders.c.id) > sa.tuple_(sa.literal(last_merchant), sa.literal(last_id)))
         .order_by(orders.c.merchant_id, orders.c.id)
         .limit(AT_ONCE)
@@ -100,13 +102,13 @@ def erase_customer(
     erased, still_open = [], 0
     for row in found:
         content = msgspec.json.decode(row.content, type=OrderContent)
-        texts = (content.customer, content.note, *(item.note for item in content.items))
+        texts = (row.phone or "", content.customer, content.note, *(item.note for item in content.items))
         if not any(tail in digits(text) for text in texts):
             continue
         if row.state not in ENDED:
             still_open += 1
             continue
-        content.customer = content.note = ""
+        content.customer = content.note = content.phone = content.address = content.distance = ""
         for item in content.items:
             item.note = ""
         mine: Any = (orders.c.merchant_id == row.merchant_id, orders.c.id == row.id)
@@ -114,6 +116,7 @@ def erase_customer(
         connection.execute(
             sa.delete(outbox).where(outbox.c.merchant_id == row.merchant_id, outbox.c.order_id == row.id)
         )
+        guests.forget(connection, row.merchant_id, row.id)
         erased.append(row)
     for row in erased:  # its lock comes after those of the orders, as everywhere
         audit.add(connection, row.merchant_id, "operator", "order.erase", row.id, "customer and notes")

@@ -106,7 +106,7 @@ class Notices:
         """Orders that changed -> notices to make. -> how many orders."""
         query = (
             sa.select(guest_orders.c.merchant_id, guest_orders.c.order_id)
-            .select_from(guest_orders.join(orders, _SAME))
+            .select_from(guest_orders.join(orders, guests.SAME))
             .where(
                 guest_orders.c.created_at > now_ms() - DAY_MS,
                 sa.or_(
@@ -136,7 +136,7 @@ class Notices:
                 orders.c.ready_at,
                 orders.c.content,
             )
-            .select_from(guest_orders.join(orders, _SAME))
+            .select_from(guest_orders.join(orders, guests.SAME))
             .where(guest_orders.c.merchant_id == merchant, guest_orders.c.order_id == order_id)
             .with_for_update(of=guest_orders)
         ).one()
@@ -282,7 +282,7 @@ def _look(connection: sa.Connection, merchant: str, order_id: str) -> None:
     """Raise the alarm when an order was not taken, and nothing says that its customer knows."""
     row = connection.execute(
         sa.select(guest_orders.c.seen_at, orders.c.number, orders.c.state, orders.c.content)
-        .select_from(guest_orders.join(orders, _SAME))
+        .select_from(guest_orders.join(orders, guests.SAME))
         .where(guest_orders.c.merchant_id == merchant, guest_orders.c.order_id == order_id)
     ).one()
     made = connection.execute(
@@ -297,9 +297,6 @@ def _look(connection: sa.Connection, merchant: str, order_id: str) -> None:
     what = "; ".join(f"{n.way}: {n.problem}" for n in made)
     about = f"Order {row.number} is {row.state}, and {who or 'its customer'} could not be told ({what})."
     events.raise_alarm(connection, merchant, ALARM, order_id, about[:500])
-
-
-_SAME = sa.and_(orders.c.merchant_id == guest_orders.c.merchant_id, orders.c.id == guest_orders.c.order_id)
 
 
 def _key(row: Any) -> list[sa.ColumnElement[bool]]:

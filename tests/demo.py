@@ -105,6 +105,16 @@ class Demo:
         self.receipts[slip.digest] = slip
         self.recent.append(slip)
 
+    def codes(self) -> dict[str, str]:
+        """The shop's menu and its codes: open them on a phone, or here, and order."""
+        import httpx
+
+        from tests.cloud.guest import open_shop
+
+        with httpx.Client(base_url=self.system.url, headers={"Authorization": f"Bearer {self.system.key}"}) as api:
+            red, black = open_shop(api, timezone="Europe/London")
+        return {"Red code, table 7 (prints at once)": red, "Black code, takeaway (you accept first)": black}
+
     def place_orders(self) -> None:
         rng = random.Random(3)
         for n in itertools.count(1):
@@ -197,6 +207,8 @@ class Demo:
             self.system.start()
             say(f"Up after {time.monotonic() - began:.1f} s. Everything is in {self.folder} until this ends.")
             say(f"Console: {self.system.url}   name: {USER}   password: {PASSWORD}")
+            for name, url in self.codes().items():
+                say(f"{name}: {url}")
             threads = self.start_threads()
             view: _Plain | _Live = _Plain(self) if self.args.plain or not sys.stdout.isatty() else _Live(self)
             end = time.monotonic() + self.args.seconds if self.args.seconds else float("inf")
