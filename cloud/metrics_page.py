@@ -25,12 +25,14 @@ class MetricsPage:
             def do_GET(self) -> None:
                 if self.path == "/metrics":
                     self._answer(200, "text/plain; version=0.0.4", generate_latest(metrics.REGISTRY))
-                elif self.path == "/healthz":
+                elif self.path == "/healthz/live":
+                    self._answer(200, "application/json", b'{"ok": true}')
+                elif self.path in ("/healthz", "/healthz/ready"):
                     parts = works()
                     fine = all(parts.values())
                     self._answer(200 if fine else 503, "application/json", json.dumps({"ok": fine, **parts}).encode())
                 else:
-                    self._answer(404, "text/plain", b"/metrics or /healthz\n")
+                    self._answer(404, "text/plain", b"/metrics, /healthz/live or /healthz/ready\n")
 
             def _answer(self, status: int, kind: str, body: bytes) -> None:
                 self.send_response(status)

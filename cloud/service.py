@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import sqlalchemy as sa
 
 from cloud import boxes as box_table
+from cloud import metrics
 from cloud.admin import Door
 from cloud.broker import SERVICE, Broker
 from cloud.dispatch import Dispatch
@@ -26,6 +27,7 @@ from cloud.leases import Leases
 from cloud.mqtt import Address
 from cloud.notices import Notices
 from cloud.reading import Readings
+from cloud.standing import Standing
 from cloud.store.database import Store
 from cloud.webhooks import Webhooks
 from config.cloud import CloudConfig
@@ -51,6 +53,8 @@ class Service:
         sys.setswitchinterval(0.0005)  # a page waits for the interpreter at each step of its way; ingest can spare it
         self.store = Store(config.store.url, config.sqlite_path)
         door = None
+        standing = Standing(self.store)
+        metrics.REGISTRY.register(standing)
         try:
             works = self.role in ("all", "ingest")
             if config.broker.url == "embedded" and works:
@@ -79,6 +83,7 @@ class Service:
         finally:
             self.stopping.set()
             self.bell.ring()
+            metrics.REGISTRY.unregister(standing)
             if door is not None:
                 door.close()
             for thread in self._threads:
@@ -105,8 +110,9 @@ class Service:
             shown.close()
 
     def works(self) -> dict[str, bool]:
-        """Name of a part -> whether it works, for /healthz."""
+        """Name of a part -> whether it works, for /healthz/ready."""
         parts = {"web": True} if self.role in ("all", "web") else {}
+        parts["store"] = self.store.answers()
         if self.ingest is not None:
             parts["broker"] = self.ingest.connected.is_set()
         return parts

@@ -9,6 +9,7 @@ import socket
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+import anyio.to_thread
 import uvicorn
 from litestar import Litestar, MediaType, Request, Response, Router, get
 from litestar.di import Provide
@@ -44,14 +45,21 @@ POLICY = (
 )
 
 
-@get("/healthz", sync_to_thread=False, opt={"public": True}, include_in_schema=False)
-def healthz(cloud: Cloud) -> Response[dict[str, Any]]:
-    works = cloud.works()
+@get(["/healthz", "/healthz/ready"], opt={"public": True}, include_in_schema=False)
+async def healthz(cloud: Cloud) -> Response[dict[str, Any]]:
+    """Whether each part works: send requests here, or not (503)."""
+    works = await anyio.to_thread.run_sync(cloud.works)
     fine = all(works.values())
     return Response({"ok": fine, **works}, status_code=200 if fine else 503)
 
 
-@get("/metrics", sync_to_thread=False, opt={"public": True}, include_in_schema=False, media_type=MediaType.TEXT)
+@get("/healthz/live", sync_to_thread=False, opt={"public": True}, include_in_schema=False)
+def live() -> dict[str, bool]:
+    """Whether the process answers: start it again, or not. A database that is away is no reason."""
+    return {"ok": True}
+
+
+@get("/metrics", sync_to_thread=True, opt={"public": True}, include_in_schema=False, media_type=MediaType.TEXT)
 def show_metrics() -> Response[bytes]:
     return Response(generate_latest(metrics.REGISTRY), media_type="text/plain; version=0.0.4")
 
@@ -61,7 +69,7 @@ def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
     return document(request.app)
 
 
-OPEN = (claim, token, revoke, metadata, openapi, asyncapi, healthz, show_metrics)  # without a key or a session
+OPEN = (claim, token, revoke, metadata, openapi, asyncapi, healthz, live, show_metrics)  # without our key
 
 
 def make_app(cloud: Context) -> Litestar:

@@ -91,6 +91,15 @@ class Store:
         with self._reader.begin() as connection:
             yield connection
 
+    def answers(self) -> bool:
+        """Whether the database does, now."""
+        try:
+            with self.read() as connection:
+                connection.execute(sa.text("SELECT 1"))
+            return True
+        except sa.exc.SQLAlchemyError:
+            return False
+
     def close(self) -> None:
         if self.sqlite:
             with self._turn:

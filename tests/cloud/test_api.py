@@ -215,7 +215,10 @@ def test_the_openapi_document_names_every_route(cloud: Cloud) -> None:
 
 
 def test_health_and_metrics(cloud: Cloud, front: SimulatedBox) -> None:
-    assert httpx.get(f"{cloud.url}/healthz").json() == {"ok": True, "web": True, "broker": True}
+    assert httpx.get(f"{cloud.url}/healthz").json() == {"ok": True, "web": True, "store": True, "broker": True}
+    assert httpx.get(f"{cloud.url}/healthz/live").json() == {"ok": True}
     text = httpx.get(f"{cloud.url}/metrics").text
     assert "tillwire_cloud_commit_seconds_count" in text
     assert all(c in string.printable for c in text)
+    for gauge in ("store_up 1.0", "boxes_online ", "holes ", "receipts_unread ", "deliveries_due ", "alarms "):
+        assert f"\ntillwire_cloud_{gauge}" in text

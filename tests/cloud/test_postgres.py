@@ -16,7 +16,7 @@ from alembic.migration import MigrationContext
 
 from cloud import audit, events
 from cloud.batch import Intake
-from cloud.store import schema
+from cloud.store import access, counter, figures, rules, schema  # noqa: F401
 from cloud.store.database import Store
 from config.cloud import CloudConfig
 from tests.cloud.conftest import Cloud, until
