@@ -24,6 +24,7 @@ from cloud import metrics, order_page
 from cloud.api import problem
 from cloud.api.access import key_guard
 from cloud.api.asyncapi import asyncapi
+from cloud.api.channels import channel_hook
 from cloud.api.claims import claim
 from cloud.api.document import document
 from cloud.api.oauth import metadata, revoke, token
@@ -69,7 +70,7 @@ def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
     return document(request.app)
 
 
-OPEN = (claim, token, revoke, metadata, openapi, asyncapi, healthz, live, show_metrics)  # without our key
+OPEN = (channel_hook, claim, token, revoke, metadata, openapi, asyncapi, healthz, live, show_metrics)
 
 
 def make_app(cloud: Context) -> Litestar:

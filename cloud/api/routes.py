@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 from cloud import audit, orders, previews, views
 from cloud.admin import set_channel
 from cloud.api.access import who_of
+from cloud.api.channels import Doors
 from cloud.api.menu import Menus
 from cloud.api.problem import Problem, not_found
 from cloud.api.rules import ShopRules
@@ -340,7 +341,7 @@ def event_list(
     return EventsOut(found, found[-1].n if found else after)
 
 
-ROUTES: Sequence[Any] = (Orders, Receipts, Boxes, Channels, ShopRules, Menus, event_list, Hooks)
+ROUTES: Sequence[Any] = (Orders, Receipts, Boxes, Channels, Doors, ShopRules, Menus, event_list, Hooks)
 
 
 def _reason(data: ReasonIn) -> str:

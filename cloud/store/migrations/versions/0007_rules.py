@@ -44,6 +44,16 @@ def upgrade() -> None:
         sa.Column("changed_by", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("merchant_id", "shop_id", "kind", name=op.f("pk_rules")),
     )
+    op.create_table(
+        "channel_doors",
+        sa.Column("merchant_id", sa.Text(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("token_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("secret", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("merchant_id", "channel", name=op.f("pk_channel_doors")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_channel_doors_token_hash")),
+    )
     for table, new in columns().items():
         with op.batch_alter_table(table) as batch:
             for column in new:
@@ -55,4 +65,5 @@ def downgrade() -> None:
         with op.batch_alter_table(table) as batch:
             for column in reversed(new):
                 batch.drop_column(column.name)
+    op.drop_table("channel_doors")
     op.drop_table("rules")
