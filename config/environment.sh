@@ -3,6 +3,7 @@
 #   environment.sh            what `make demo` and `make run` need
 #   environment.sh tests      also what the tests run against: brokers, a database, a browser
 #   environment.sh bench      also what the benches compare with
+#   environment.sh guest      also what the virtual machine with the USB bus is made with
 # As root (or with sudo that asks nothing) it installs missing system packages, and says which and why.
 # Without, it says what to install; what only some tests need is left out, and those tests say so.
 set -eu
@@ -72,6 +73,11 @@ tests)
     need chromium-driver "drives it" command -v chromedriver
     need alsa-utils "the second way to play a sound" command -v aplay
     need libasound2-data "sound without a sound card" [ -e /usr/share/alsa/alsa.conf ]
+    ;;
+guest)
+    need qemu-system-x86 "the virtual machine" command -v qemu-system-x86_64
+    need mmdebstrap "makes its disk from Debian packages" command -v mmdebstrap
+    need e2fsprogs "makes its file system" command -v mke2fs
     ;;
 bench)
     need socat "what the relay is measured against" command -v socat

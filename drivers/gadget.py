@@ -9,7 +9,8 @@ Raises  DeviceGone while the gadget is not set up, used by another process, or h
 FunctionFS endpoints cannot be polled: each has a thread that only blocks in the kernel, behind a socketpair with a
 small buffer, so that a till is held back as soon as the relay reads no more. Data is read a packet at a time: a longer
 read would wait for a short packet behind data that is a multiple of 512 bytes. Bytes that the till has sent are never
-dropped, not by SOFT_RESET either: that is counted and acknowledged. A process that dies takes the gadget off the bus:
+dropped, not by SOFT_RESET either: that is counted and acknowledged. There is no hanging up on a till: it is held back,
+and its status byte says why. A process that dies takes the gadget off the bus:
 the till sees the printer unplugged, not one that swallows.
 """
 
@@ -36,8 +37,8 @@ UNCONFIGURED = port_status(ready=False, paper=True, error=False)
 class GadgetLink:
     """One time that the host has configured us, until it resets, unplugs or is switched off."""
 
-    def __init__(self, peer: str, leave_bus: Callable[[], None]) -> None:
-        self.peer, self._leave_bus = peer, leave_bus
+    def __init__(self, peer: str) -> None:
+        self.peer = peer
         self._sock, self.inner = socket.socketpair()
         for sock in (self._sock, self.inner):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
@@ -71,11 +72,6 @@ class GadgetLink:
     def close(self) -> None:
         self._sock.close()
         self.end()
-
-    def hang_up(self) -> None:
-        """Off the bus until show() says that the printer is ready: the till sees it unplugged, and knows."""
-        self.close()
-        self._leave_bus()
 
     # ------------------------------------------------------------------ in the port's threads
 
@@ -124,7 +120,6 @@ class GadgetPort:
         self._link: GadgetLink | None = None
         self._news = threading.Condition()  # a link, the host, or the end
         self._enabled = self._closing = self._dead = False
-        self._hidden = False  # off the bus, because the relay has hung up
         self._hosts = 0
         self._events_lock = threading.Lock()
         self._fds = [os.open(mount / "ep0", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)]
@@ -160,8 +155,6 @@ class GadgetPort:
     def show(self, *, ready: bool, paper: bool, error: bool) -> None:
         """What GET_PORT_STATUS answers from now on."""
         self.control.status = port_status(ready=ready, paper=paper, error=error)
-        if ready and self._hidden:
-            self._hide(False)
 
     @property
     def resets(self) -> int:
@@ -198,23 +191,14 @@ class GadgetPort:
         except OSError:  # it is so already, or the tree is gone
             pass
 
-    def _hide(self, hidden: bool = True) -> None:
-        self._hidden = hidden
-        os.eventfd_write(self._wake, 1)
-
     # ------------------------------------------------------------------ threads
 
     def _watch_control(self) -> None:
         poll = select.poll()
         poll.register(self._fds[0], select.POLLIN)
         poll.register(self._wake, select.POLLIN)
-        hidden = False
         while not (self._closing or self._dead):
-            if (self._wake, select.POLLIN) in poll.poll():
-                os.eventfd_read(self._wake)
-            if hidden != self._hidden and not self._closing:
-                hidden = self._hidden
-                self._bind_quietly("" if hidden else self._udc)
+            poll.poll()
             self._heed()
 
     def _heed(self) -> None:
@@ -238,7 +222,7 @@ class GadgetPort:
                         self._enabled = False
 
     def _begin_link(self) -> GadgetLink:
-        link = GadgetLink(f"gadget://{self._name} host {self._hosts}", self._hide)
+        link = GadgetLink(f"gadget://{self._name} host {self._hosts}")
         with self._news:
             self._link, self._enabled = link, True
             self._news.notify_all()
@@ -270,7 +254,7 @@ class GadgetPort:
                 link = self._link or self._begin_link()
                 if (not link.over and link.give(data)) or self._closing:
                     break
-                with self._news:  # the relay has hung up on this link: the till goes on in a new one
+                with self._news:  # the relay has let go of this link: the till goes on in a new one
                     if self._link is link:
                         self._link = None
 

@@ -1,7 +1,7 @@
 """tcp: raw print data over TCP, port 9100 by custom. Either side.
 
 URL     tcp://HOST:PORT: the address to listen on (POS side), or the printer's (printer side). POS side also:
-        ?allow=192.168.1.0/24,10.0.0.7 (who may connect; default everybody) &limit=8 (how many at once)
+        ?allow=192.168.1.0/24,10.0.0.7 (who may connect; default everybody) &limit=8 (how many at once) &each=8 (and from one address)
 Gives   links whose fileno() the relay's loop watches; read() and write() never block. A printer link is given while it
         is still being reached; opened() tells when it is there.
 Raises  DeviceGone when the peer resets or cannot be reached. The caller waits and opens again.
@@ -38,7 +38,7 @@ class TcpLink:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-        self._sock, self.peer = sock, peer
+        self._sock, self.peer, self.host = sock, peer, ""
         self._connecting = connecting
         self._written = 0
         self._recv, self._send = sock.recv, sock.send
@@ -99,8 +99,8 @@ class TcpLink:
 class TcpPort:
     """Where POS systems connect."""
 
-    def __init__(self, sock: socket.socket, allow: list[str], limit: int) -> None:
-        self._sock, self._limit = sock, limit
+    def __init__(self, sock: socket.socket, allow: list[str], limit: int, each: int) -> None:
+        self._sock, self._limit, self._each = sock, limit, each
         self._open: list[TcpLink] = []
         self._allow = [_network(text) for text in allow]
         self.fileno = sock.fileno
@@ -114,12 +114,14 @@ class TcpPort:
         except OSError:
             return None
         self._open = [link for link in self._open if link.fileno() >= 0]
-        if not self._may(address[0]) or (len(self._open) >= self._limit and not self.make_room()):
+        mine = sum(link.host == address[0] for link in self._open)
+        if not self._may(address[0]) or mine >= self._each or (len(self._open) >= self._limit and not self.make_room()):
             self.refused += 1
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
             sock.close()
             return None
         link = TcpLink(sock, f"{address[0]}:{address[1]}")
+        link.host = address[0]
         self._open.append(link)
         return link
 
@@ -141,6 +143,7 @@ def open_pos(url: str) -> TcpPort:
     host, port, options = _parts(url)
     allow = [text for text in options.get("allow", "").split(",") if text]
     limit = int(options.get("limit", "8"))
+    each = int(options.get("each", limit))
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -151,7 +154,7 @@ def open_pos(url: str) -> TcpPort:
     except OSError as error:
         sock.close()
         raise DeviceGone(f"tcp listen on {host}:{port}: {error}") from error
-    return TcpPort(sock, allow, limit)
+    return TcpPort(sock, allow, limit, each)
 
 
 def open_printer(url: str) -> TcpLink:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from drivers.printer_class import INTERFACE_CLASS
 
@@ -44,7 +44,7 @@ class Found:
     @property
     def url(self) -> str:
         """The URL that finds it again: by its serial number, where it has one."""
-        return f"usb://{self.vid}:{self.pid}" + (f"/{self.serial}" if self.serial else "")
+        return f"usb://{self.vid}:{self.pid}" + (f"/{quote(self.serial, safe='')}" if self.serial else "")
 
 
 def parse(url: str) -> Wanted:

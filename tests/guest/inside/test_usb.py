@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -223,24 +222,6 @@ def test_a_second_process_does_not_get_the_socket(box: Box, printer: UsbPrinter,
     job = receipts(1)[0]
     till.send(job)
     assert printer.printed(len(job), within=60) == job
-
-
-def test_hang_up_while_the_printer_is_gone(make_box: Callable[..., Box], printer: UsbPrinter) -> None:
-    """when_gone = "hang-up": the till sees its printer unplugged, and plugged in again with the printer."""
-    box = make_box(till={"when_gone": "hang-up"})
-    until(lambda: box.counters()["printer_opened"])
-    till = Node()
-    job = receipts(1)[0]
-    till.send(job)
-    assert printer.printed(len(job), within=60) == job
-    printer.pull()
-    until(lambda: find_node(BOX_IDS) is None)
-    till.close()
-    printer.plug_into(1)
-    again = Node()
-    again.send(job)
-    assert printer.printed(2 * len(job), within=60) == job + job
-    again.close()
 
 
 def test_the_journal_of_a_till_on_usb_is_whole(box: Box, printer: UsbPrinter, till: Node) -> None:
