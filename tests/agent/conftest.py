@@ -14,8 +14,8 @@ def bench(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
     """-> makes a box on the bench; sections of agent.toml as keywords ("printer.main" as {"printer.main": ...})."""
     made: list[Rig] = []
 
-    def make(mosquitto: str | None = None, **sections: dict[str, Any]) -> Rig:
-        rig = Rig(tmp_path / f"rig{len(made)}", mosquitto, **sections)
+    def make(mosquitto: str | None = None, at: tuple[int, str] | None = None, **sections: dict[str, Any]) -> Rig:
+        rig = Rig(tmp_path / f"rig{len(made)}", mosquitto, at, **sections)
         made.append(rig)
         return rig
 

@@ -129,7 +129,7 @@ class Printer:
 class Cloud:
     """The other end of the broker. Acknowledges as `ack` says, keeps everything that came."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, password: str = "") -> None:
         self.ack = True
         self.jobs: dict[Key, Captured] = {}
         self.raws: dict[Key, bytes | None] = {}
@@ -145,6 +145,8 @@ class Cloud:
         self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id="cloud", clean_session=True)
         self.client.on_message = self._arrived
         self.client.on_connect = lambda c, *_: c.subscribe([(t, 1) for t in topics.all_up()])
+        if password:
+            self.client.username_pw_set("cloud", password)
         self.client.reconnect_delay_set(1, 1)
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
@@ -256,8 +258,15 @@ class Cloud:
 class Rig:
     """broker, relay, agent: started in that order; each can be killed and started again."""
 
-    def __init__(self, folder: Path, mosquitto: str | None = None, **sections: dict[str, Any]) -> None:
-        """`mosquitto`: the program, to be the broker in place of the embedded one."""
+    def __init__(
+        self,
+        folder: Path,
+        mosquitto: str | None = None,
+        at: tuple[int, str] | None = None,
+        **sections: dict[str, Any],
+    ) -> None:
+        """`mosquitto`: the program, to be the broker in place of the embedded one. `at`: the port of a broker that
+        somebody else runs, and the cloud's password there."""
         self.folder, self.mosquitto = folder, mosquitto
         self.mqtt_port, self.pos_port = free_port(), free_port()
         self.nats_port = free_port()
@@ -280,8 +289,9 @@ class Rig:
             "".join(f"[{n}]\n" + "".join(f"{k} = {json.dumps(v)}\n" for k, v in t.items()) for n, t in tables.items())
         )
         self._pos: socket.socket | None = None
-        self.start("broker")
-        self.cloud = Cloud(self.mqtt_port)
+        if at is None:
+            self.start("broker")
+        self.cloud = Cloud(*(at or (self.mqtt_port,)))
 
     # ---- processes
 

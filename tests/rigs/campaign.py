@@ -67,9 +67,9 @@ class Sink:
 class Till(threading.Thread):
     """Prints one receipt behind the other; where its line breaks, it repeats the one that it was at."""
 
-    def __init__(self, address: tuple[str, int], sink: Sink) -> None:
+    def __init__(self, address: tuple[str, int], sink: Sink, pause_s: float) -> None:
         super().__init__(daemon=True, name="till")
-        self.address, self.sink = address, sink
+        self.address, self.sink, self.pause_s = address, sink, pause_s
         self.number, self.repeated = 0, set[int]()
         self.ending = threading.Event()
 
@@ -92,6 +92,7 @@ class Till(threading.Thread):
                         line = None
                     self.ending.wait(0.02)
             self.number = number
+            self.ending.wait(self.pause_s)
 
     def _is_cut(self, number: int, line: socket.socket) -> bool:
         line.settimeout(0)
@@ -108,7 +109,8 @@ class Till(threading.Thread):
 
 
 class Campaign:
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, pause_s: float = 0.0) -> None:
+        """`pause_s`: how long the till rests between two receipts."""
         self.rng, self.sink = random.Random(seed), Sink()
         self.port = free_port()
         self.system = System(
@@ -121,7 +123,7 @@ class Campaign:
         self.kills: Counter[str] = Counter()
         self.start("broker", "cloud", "relay", "agent")
         until(lambda: listens(self.port), 60, "the relay listens")
-        self.till = Till(("127.0.0.1", self.port), self.sink)
+        self.till = Till(("127.0.0.1", self.port), self.sink, pause_s)
         self.till.start()
 
     def start(self, *names: str) -> None:
@@ -183,6 +185,7 @@ class Campaign:
         rows = self.system.query(
             self.system.cloud_db, "SELECT p.raw FROM papers p JOIN jobs j ON p.job_id = j.id WHERE j.boundary = 'cut'"
         )
+        assert all(raw for (raw,) in rows), "a receipt came without its bytes"
         return Counter(int(n) for (raw,) in rows for n in NUMBER.findall(raw)[-1:])
 
     def holes(self) -> list[tuple[str, int]]:
