@@ -13,7 +13,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath, FromQuery
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
-from cloud import events, metrics, orders, views
+from cloud import audit, events, metrics, orders, views
 from cloud.api.problem import Problem, from_exception, not_found
 from cloud.api.shapes import check_text
 from cloud.auth import Who
@@ -47,7 +47,7 @@ def routes(desk: Desk) -> list[Any]:
     @post("/orders/{order_id:str}/{action:str}", status_code=200, **HIDDEN)
     async def act(order_id: FromPath[str], action: FromPath[str], request: Ask) -> Response[Any]:
         who = await desk.acting(request, "orders:write")
-        if action not in ("accept", "reject", "cancel", "close"):
+        if action not in ("accept", "reject", "cancel", "close", "reprint", "acknowledge"):
             raise not_found()
         form = await request.form()
         reason = str(form.get("reason", "")).strip()[:200]
@@ -105,6 +105,11 @@ class Today:
             elif action == "cancel":
                 reason = reason or "cancelled by the shop"
                 orders.cancel(connection, who.merchant, order_id, who.name, reason, self._cloud.config.orders)
+            elif action == "reprint":
+                orders.reprint(connection, who.merchant, order_id, who.name, reason, self._cloud.config.orders)
+                audit.add(connection, who.merchant, who.name, "order.reprint", order_id)
+            elif action == "acknowledge":
+                orders.acknowledge(connection, who.merchant, order_id)
             else:
                 orders.close(connection, who.merchant, order_id, who.name, reason or "settled by the shop")
         self._cloud.bell.ring()
