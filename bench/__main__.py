@@ -4,6 +4,7 @@ relay     latency, status round trip, throughput, exactness beside socat, idle c
 forward   receipts from the till to the cloud's table, with kill -9 in between           bench/forward.py
 backlog   9,000 receipts that wait, and live ones beside them                           bench/backlog.py
 orders    an accepted order: to the first byte at the printer, to the first audio frame      bench/orders.py
+cloud     ingest beside a paho subscriber, two workers, lookups meanwhile, 10,000 boxes   bench/cloud.py
 reading   accuracy of what is read, and its speed                                        bench/reading.py
 """
 
