@@ -205,9 +205,6 @@ def take_apart(row: Row, page: Page) -> Parts:
         rest = name[lead.end() :]
         if 0 < value < 1000 * SCALE and _letters(rest) and value and (name[0] != "0" or name[1:2] in (".", ",")):
             parts.lead, parts.lead_name = value, _EDGE.sub("", rest)
-            if parts.quantity is None and parts.weak is None and money is not None and _MARK.search(lead.group()):
-                parts.quantity, parts.name = value, parts.lead_name  # "2 x TEA  4.00": the sign says it
-                return parts
             for num in columns if money is not None and parts.quantity is None else ():
                 if money is not None and num.value and abs(num.value * value // SCALE - money.value) <= 150:
                     parts.quantity, parts.price, parts.weak = value, num.value, None
@@ -215,6 +212,9 @@ def take_apart(row: Row, page: Page) -> Parts:
                     again = _LEAD.match(name.lower())
                     parts.name = parts.lead_name = _EDGE.sub("", name[again.end() :] if again else name)
                     return parts
+            if parts.quantity is None and parts.weak is None and money is not None and _MARK.search(lead.group()):
+                parts.quantity, parts.name = value, parts.lead_name  # "2 x TEA  4.00": the sign says it
+                return parts
     if parts.weak is not None:
         parts.weak_name = name
         parts.name = name
