@@ -29,6 +29,7 @@ from wire.messages import Acks, Want, encode, new, now_ms
 
 log = logging.getLogger("cloud.ingest")
 BUSY = 8  # messages in one receive() that make us wait for more
+BUSY_S = 0.2  # for so long after such a receive()
 ACKS_IN_ONE = 500
 QUOTA_BURST_S = 4  # a box may send so many seconds' worth at once
 QUOTA_BYTES = 16_384  # of a message: each so many more count as another one
@@ -43,7 +44,7 @@ class Ingest(Line):
         super().__init__(*args, **more)
         self._intake = Intake(self._store, self._config, self._leases)
         self._heard: set[str] = set()  # the topic filters that the broker has of us
-        self._next_want = self._next_told = 0.0
+        self._next_want = self._next_told = self._busy_until = 0.0
         rate = self._config.ingest.box_rate
         self._quota = Buckets(rate, rate * QUOTA_BURST_S)
 
@@ -67,6 +68,7 @@ class Ingest(Line):
                 self._listen(mqtt)
             batch = mqtt.receive(0.25)
             if len(batch) >= BUSY:
+                self._busy_until = time.monotonic() + BUSY_S
                 end = time.monotonic() + window
                 while len(batch) < size and (left := end - time.monotonic()) > 0:
                     batch += mqtt.receive(left)
@@ -82,6 +84,10 @@ class Ingest(Line):
             if time.monotonic() >= self._next_want:
                 self._next_want = time.monotonic() + 1
                 self._want(mqtt)
+
+    def busy(self) -> bool:
+        """Boxes bring much just now: what can wait may wait."""
+        return time.monotonic() < self._busy_until
 
     def _within_quota(self, batch: list[Publish]) -> list[Publish]:
         """Without what a box sends beyond its share (`box_rate`): nobody else waits for it, and it is not acknowledged,

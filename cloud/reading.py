@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -28,6 +29,7 @@ from wire.messages import BadMessage, Reading, unpack_reading
 log = logging.getLogger("cloud.reading")
 TRIES = 3
 AT_ONCE = 100
+GIVE_WAY_S = 1.0  # longest wait between two pieces of work, while boxes bring much
 MAX_MONEY = 1 << 53
 
 
@@ -41,9 +43,11 @@ class Readings:
         bell: Bell,
         stopping: threading.Event,
         leases: Leases | None = None,
+        busy: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`busy()`: much is being stored just now."""
         self._store, self._config, self._bell, self._stopping = store, config, bell, stopping
-        self._leases = leases
+        self._leases, self._busy = leases, busy
         self._reader = Reader()
         self._next_start = 0.0
 
@@ -56,12 +60,19 @@ class Readings:
                         while not self._stopping.is_set() and self.some():
                             self._bell.ring()
                             ear.clear()
+                            self._give_way()
                     except sa.exc.SQLAlchemyError as error:
                         log.error("readings wait for the store: %s", str(error).splitlines()[0])
                         self._stopping.wait(1)
                     ear.wait(1)
         finally:
             self._reader.stop()
+
+    def _give_way(self) -> None:
+        """While boxes bring much, storing and acknowledging go before reading; but reading never stands still."""
+        end = time.monotonic() + GIVE_WAY_S
+        while self._busy() and time.monotonic() < end and not self._stopping.wait(0.05):
+            pass
 
     def some(self) -> int:
         """Read some jobs -> how many there were. What just came goes before what is to be read again."""

@@ -71,7 +71,8 @@ class Service:
                 self.ingest = Ingest(*line)
                 self._thread("ingest", self.ingest.run)
                 self._thread("dispatch", Dispatch(*line).run)
-                self._thread("readings", Readings(self.store, config, self.bell, self.stopping, self.leases).run)
+                line_of_readings = (self.store, config, self.bell, self.stopping, self.leases, self.ingest.busy)
+                self._thread("readings", Readings(*line_of_readings).run)
                 self._thread("webhooks", Webhooks(self.store, config, self.bell, self.stopping).run)
                 self._thread("notices", Notices(self.store, config, self.bell, self.stopping).run)
             if self.role in ("all", "web"):
