@@ -39,7 +39,7 @@ def shim(folder: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    kind: str  # C create, Z create empty, W write, T truncate, B sync begins, E sync ended, U unlink, R rename, S said
+    kind: str  # C create, Z create empty, W write, T truncate, B sync begins, E ended, F failed, U unlink, R rename, S
     pid: int
     thread: int
     path: str
@@ -50,10 +50,25 @@ class Op:
 
 @dataclass(slots=True)
 class Inode:
-    """A file: what is surely on disk, and what was done to it since."""
+    """A file: what is surely on disk, and what was done to it since.
+
+    A sync that fails loses what it was to write, or not: nobody can tell, and a later sync that succeeds does not write
+    it either. So it stays doubtful for ever, and what was synced behind it is kept in its order.
+    """
 
     durable: bytearray = field(default_factory=bytearray)
     pending: list[Op] = field(default_factory=list)
+    synced: set[int] = field(default_factory=set)  # of pending, by id
+    doubtful: set[int] = field(default_factory=set)
+
+    def settle(self, count: int, well: bool) -> None:
+        for op in self.pending[:count]:
+            if id(op) not in self.synced | self.doubtful:
+                (self.synced if well else self.doubtful).add(id(op))
+        while self.pending and id(self.pending[0]) in self.synced:
+            op = self.pending.pop(0)
+            self.synced.discard(id(op))
+            _apply(self.durable, op, None)
 
 
 @dataclass(slots=True)
@@ -127,8 +142,8 @@ class Disk:
         elif op.kind == "B":
             inode = self.now.get(op.path)
             self.syncing[op.pid, op.thread, op.path] = len(inode.pending) if inode else len(self.moves)
-        elif op.kind == "E":
-            self._synced(op.path, self.syncing.pop((op.pid, op.thread, op.path), 0))
+        elif op.kind in "EF":
+            self._synced(op.path, self.syncing.pop((op.pid, op.thread, op.path), 0), op.kind == "E")
 
     def _file(self, path: str) -> Inode:
         if path not in self.now:
@@ -136,16 +151,14 @@ class Disk:
             self.moves.append((path, path, self.now[path]))
         return self.now[path]
 
-    def _synced(self, path: str, count: int) -> None:
+    def _synced(self, path: str, count: int, well: bool) -> None:
         inode = self.now.get(path)
-        if inode is None:  # the folder
+        if inode is not None:
+            inode.settle(count, well)
+        elif well:  # the folder
             for move in self.moves[:count]:
                 _move(self.sure, *move)
             del self.moves[:count]
-            return
-        for op in inode.pending[:count]:
-            _apply(inode.durable, op, None)
-        del inode.pending[:count]
 
     def found(self, rng: random.Random) -> dict[str, bytes]:
         names = dict(self.sure)
@@ -163,16 +176,14 @@ def _move(names: dict[str, Inode], name: str, to: str, inode: Inode | None) -> N
 
 def _content(inode: Inode, mood: str, rng: random.Random) -> bytes:
     content = bytearray(inode.durable)
-    if mood == "nothing":
-        return bytes(content)
-    pending = inode.pending[: rng.randint(0, len(inode.pending))] if mood == "first" else inode.pending
-    for op in pending:
-        if mood in ("everything", "first"):
+    first = rng.randint(0, len(inode.pending))
+    for number, op in enumerate(inode.pending):
+        if id(op) in inode.synced or mood == "everything" or (mood == "first" and number < first):
             _apply(content, op, None)
         elif mood == "some":
             if rng.random() < 0.5:
                 _apply(content, op, None)
-        else:
+        elif mood == "torn":
             _apply(content, op, rng)
     return bytes(content)
 

@@ -2,6 +2,8 @@
  *
  *   LD_PRELOAD=recorder.so RECORD_FOLDER=/dir RECORD_TO=/log  program ...
  *
+ * RECORD_FAIL_SYNC=n: every n-th sync of a file there fails with EIO, and does nothing.
+ *
  * One record for each call: a head (below), a path, bytes. A record is one write() to a file opened O_APPEND, so that
  * threads and processes share one order. Writes and sends are recorded before they are made, the end of a sync after it
  * came back: whatever a reader concludes from the order is on the safe side. tests/rigs/crash.py reads it.
@@ -95,10 +97,21 @@ int ftruncate(int fd, off_t size) {
 }
 int ftruncate64(int fd, off64_t size) { return ftruncate(fd, size); }
 
+static int fails(void) {
+    static int every = -1, count;
+    if (every < 0) every = getenv("RECORD_FAIL_SYNC") ? atoi(getenv("RECORD_FAIL_SYNC")) : 0;
+    return every && ++count % every == 0;
+}
+
 #define SYNC(name, number)                                                                               \
     int name(int fd) {                                                                                   \
         const char *path = of(fd);                                                                       \
         if (path) note('B', path, 0, NULL, 0, 0);                                                        \
+        if (path && fails()) {                                                                           \
+            note('F', path, 0, NULL, 0, 0);                                                              \
+            errno = EIO;                                                                                 \
+            return -1;                                                                                   \
+        }                                                                                                \
         int result = syscall(number, fd);                                                                \
         if (path && !result) note('E', path, 0, NULL, 0, 0);                                             \
         return result;                                                                                   \

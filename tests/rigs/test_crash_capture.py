@@ -140,6 +140,8 @@ def _problems(store: Store, promised: Promises) -> Iterator[str]:
         if reason is None and hashlib.sha256(raw).digest() != sha256:
             yield f"the bytes of job {id_} are not those of its hash"
         kept[seqs[-1]] = (sha256.hex(), raw)
+    for first, last in store.db.execute("SELECT first, last FROM tombs WHERE epoch > 0"):
+        seqs += range(first, last + 1)
     if sorted(seqs) != list(range(1, len(seqs) + 1)):
         yield f"seqs are not 1, 2, 3 …: {sorted(seqs)[-5:]}"
     numbers = {int(n) for _, raw in kept.values() for n in re.findall(rb"NUMBER (\d{6})", raw)}
@@ -163,26 +165,38 @@ def _problems(store: Store, promised: Promises) -> Iterator[str]:
 def recorded(
     tmp_path: Path, make_box: Callable[..., Box], printer: SimulatedPrinter
 ) -> Callable[..., tuple[Record, int]]:
-    def record(jobs: int = 60, fault: str = "") -> tuple[Record, int]:
+    def record(jobs: int = 60, fault: str = "", fail_sync: int = 0) -> tuple[Record, int]:
         box = make_box(start=False)
         log = tmp_path / "record"
         first = f"from tests.rigs.seeded import FAULTS\nFAULTS['{fault}']()" if fault else ""
         recorder = {"LD_PRELOAD": str(shim(tmp_path)), "RECORD_FOLDER": str(box.state), "RECORD_TO": str(log)}
+        if fail_sync:
+            recorder["RECORD_FAIL_SYNC"] = str(fail_sync)
         box.start(first=first, **recorder)
-        work(box, printer, jobs)
+        if fail_sync:
+            pos = box.pos()
+            for number in range(1, jobs + 1):
+                pos.send(job(number))
+                printer.wait(lambda number=number: printer.cuts >= number)  # type: ignore[misc]
+        else:
+            work(box, printer, jobs)
         box.kill()
         return Record(log, box.state), int(printer.url.rpartition(":")[2])
 
     return record
 
 
-def replay(record: Record, port: int, count: int, seed: int, tmp_path: Path) -> list[tuple[State, list[str]]]:
-    """The states that break a promise."""
+def replay(
+    record: Record, port: int, count: int, seed: int, tmp_path: Path, paper: bool = True
+) -> list[tuple[State, list[str]]]:
+    """The states that break a promise. `paper`: a cut on paper is one; not where the disk fails, and none waits."""
     listener, broken = Listener(port), []
     with tempfile.TemporaryDirectory(dir=RAM if RAM.is_dir() else tmp_path) as ram:
         folder = Path(ram, "box")
         for state in record.states(count, seed):
             promised = listener.hear(state.said)
+            if not paper:
+                promised.cut.clear()
             state.write(folder)
             if wrong := problems(folder, promised):
                 broken.append((state, wrong))
@@ -197,6 +211,16 @@ def test_no_power_cut_takes_what_was_promised(recorded: Callable[..., Any], tmp_
     assert not broken, f"{len(broken)} of {STATES} states: {broken[0][1]}"
     last = Listener(port).hear([op for op in record.ops if op.kind == "S"])
     assert len(last.cut) == 60 and last.released == 15 and len(last.slips) == 6, "the rig sees what was promised"
+
+
+@pytest.mark.covers("F14")
+def test_a_sync_that_failed_is_never_trusted_again(recorded: Callable[..., Any], tmp_path: Path) -> None:
+    """Every ninth sync fails: what it was to write is gone, though the next sync says that all is well. Paper goes on;
+    what the agent was told of is there."""
+    record, port = recorded(jobs=40, fail_sync=9)
+    assert sum(op.kind == "F" for op in record.ops) > 3
+    broken = replay(record, port, 200, 3, tmp_path, paper=False)
+    assert not broken, f"{len(broken)} of 200 states: {broken[0][1]}"
 
 
 @pytest.mark.slow
