@@ -112,7 +112,11 @@ PRINTERS = {
     "usb": Kind("usb://04b8:0e15", _usb, {"port": _like(r"\d+-\d+(\.\d+)*", "a socket's path, as in 1-1.2")}),
 }
 POS = {
-    "tcp": Kind("tcp://0.0.0.0:9100", _host_and_port, {"allow": _networks, "limit": _number(1, 64)}),
+    "tcp": Kind(
+        "tcp://0.0.0.0:9100",
+        _host_and_port,
+        {"allow": _networks, "limit": _number(1, 64), "each": _number(1, 64)},
+    ),
     "serial": _LINE,
     "file": Kind("file:///var/tmp/capture.prn", _path),
     "gadget": Kind(

@@ -1,7 +1,8 @@
 """tcp: raw print data over TCP, port 9100 by custom. Either side.
 
 URL     tcp://HOST:PORT: the address to listen on (POS side), or the printer's (printer side). POS side also:
-        ?allow=192.168.1.0/24,10.0.0.7 (who may connect; default everybody) &limit=8 (how many at once) &each=8 (and from one address)
+        ?allow=192.168.1.0/24,10.0.0.7 (who may connect; default everybody) &limit=8 (how many at once) &each=4 (how
+        many from one address)
 Gives   links whose fileno() the relay's loop watches; read() and write() never block. A printer link is given while it
         is still being reached; opened() tells when it is there.
 Raises  DeviceGone when the peer resets or cannot be reached. The caller waits and opens again.
@@ -143,7 +144,7 @@ def open_pos(url: str) -> TcpPort:
     host, port, options = _parts(url)
     allow = [text for text in options.get("allow", "").split(",") if text]
     limit = int(options.get("limit", "8"))
-    each = int(options.get("each", limit))
+    each = int(options.get("each", limit + 1))  # not set: one address may have them all
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

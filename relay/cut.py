@@ -133,6 +133,7 @@ class Capture:
         self._undelivered = 0
         self._saved = 0
         self._saved_at = 0.0
+        self.began = 0.0  # when the newest job did
         self._saving = self._soft = False  # a save is under way; the last one did not wait for the disk
         self._save_timer: Timer | None = None
         self._quiet_timer: Timer | None = None
@@ -287,7 +288,7 @@ class Capture:
     def _begin(self, at: int, before: Recording | None) -> None:
         self._recording = Recording(self.pos, self.printer, before)
         self._handed, self._saved = at, 0
-        self._last = self._saved_at = self.loop.now
+        self._last = self._saved_at = self.began = self.loop.now
         self._undelivered = 0
         self._soft = False
         if self._quiet_timer is None:

@@ -26,6 +26,7 @@ ANSWER_S = 2.0  # how long a POS that has hung up may still wait for answers
 UNFINISHED_S = 10.0  # a job that stops inside a command keeps its turn for so long after it has ended
 ASKS_PER_S, ASKS_AT_ONCE = 2000, 2000  # no till asks more often
 CALM_MOST_S = 2.0
+TRICKLE_S, TRICKLE_PER_S = 60.0, 16  # a job this old, of fewer bytes a second, gives way when another POS waits
 LIFTED = (b"\x10\x04", b"\x1b\x06")  # DLE EOT n, and Star's ESC ACK SOH
 TORN_MOST = 1024 * 1024
 REPRINT = b"\n*** REPRINT: the printer was off ***\n"
@@ -95,6 +96,7 @@ class PosLink:
         self._last = loop.now
         self._may_ask, self._asked_at = float(ASKS_AT_ONCE), 0.0
         self._stub = b""  # the beginning of a question, while there are too many
+        self._waiting: Timer | None = None  # for another POS to end its job
         self._calm: Timer | None = None  # it has asked too much, and is not read for a while
         self._overtake: Timer | None = None
         self._release_timer: Timer | None = None
@@ -234,8 +236,18 @@ class PosLink:
         self._pump()
         if self.pending_size > self._limit():
             self._pause()
+        if self.pending and self.printer.up and self.printer.turns.holder is not self and self._waiting is None:
+            self._waiting = self.loop.after(TRICKLE_S / 4, self._wait_on)
         if self.pending and notes and self._overtake is None and any(note.kind & ASKS for note in notes):
             self._overtake = self.loop.after(OVERTAKE_S, self._overtake_some)
+
+    def _wait_on(self) -> None:
+        """It is still not our turn: does who has it trickle?"""
+        self._waiting = None
+        if self.pending and not self.closed:
+            self._pump()
+            if self.pending and self.printer.turns.holder is not self:
+                self._waiting = self.loop.after(TRICKLE_S / 4, self._wait_on)
 
     def _limit(self) -> int:
         there = self.printer.up and self.printer.turns.holder is self
@@ -270,7 +282,20 @@ class PosLink:
         self._pump()
 
     def asked_to_yield(self) -> bool:
-        return False
+        """Another POS wants the printer. It waits for our job, unless that has only trickled for a long time: then the
+        job ends here, and a network peer is hung up on.
+        """
+        jobs, seconds = self.capture.jobs, self.loop.now - self.capture.began
+        if not jobs.open or self.pending or seconds < TRICKLE_S:
+            return False
+        if self.capture.scanner.position - jobs.start > TRICKLE_PER_S * seconds:
+            return False
+        if hasattr(self.link, "hang_up"):
+            log.warning("pos=%s hung_up=%s reason=it trickles, and others wait", self.name, self.link.peer)
+            self._hung_up("close", hang_up=True)
+        elif self.capture.scanner.at_boundary:
+            self.capture.end("quiet")
+        return False  # whoever was first in the queue has the turn by now
 
     def _pump(self) -> None:
         """Pass on what may pass."""
@@ -522,7 +547,7 @@ class PosLink:
         self.counters.bytes_down += self.bytes_in
         self.pending.clear()
         self.pending_size = 0
-        for timer in (self._release_timer, self._overtake, self._calm):
+        for timer in (self._release_timer, self._overtake, self._calm, self._waiting):
             if timer is not None:
                 timer.cancel()
         self.loop.forget(self._fd)

@@ -36,6 +36,8 @@ class Turns:
             if who in self._waiting:
                 self._waiting.remove(who)
             return True
+        if self.holder is who:  # the holder has let go, and it was our turn
+            return True
         if who not in self._waiting:
             self._waiting.append(who)
         return False

@@ -10,8 +10,9 @@ from contextlib import closing, suppress
 
 import pytest
 
-from tests.relay.conftest import Box, until
+from tests.relay.conftest import Box, Pos, until
 from tests.relay.test_passing import RECEIPT
+from tests.simulators.ports import free_port
 from tests.simulators.printer import SimulatedPrinter
 
 ASK = b"\x10\x04\x01"
@@ -147,6 +148,45 @@ def test_bytes_that_trickle_in_cost_nobody_else_anything(
         slow.send(bytes([byte]))
     till.send(RECEIPT)
     printer.wait(lambda: RECEIPT in bytes(printer.received), 15)
+
+
+@pytest.mark.covers("A12")
+@pytest.mark.parametrize("kind", ["tcp", "serial"])
+def test_text_that_trickles_for_ever_gives_way_to_a_till_that_waits(
+    make_box: Callable[..., Box], printer: SimulatedPrinter, pty_pair: tuple[Pos, str], kind: str
+) -> None:
+    slow_url = {"url": f"serial://{pty_pair[1]}?baud=9600"} if kind == "serial" else {}
+    box = make_box(pos={"till": {}, "slow": slow_url}, start=False)
+    box.start(first="import relay.link; relay.link.TRICKLE_S = 2.0")
+    slow = pty_pair[0] if kind == "serial" else box.pos("slow")
+    slow.send(b"a")
+    printer.printed(1)
+    till = box.pos()
+    till.send(RECEIPT)
+    dots = 0
+    while RECEIPT not in bytes(printer.received):
+        with suppress(OSError):
+            slow.send(b".")
+            dots += 1
+        assert dots < 2000
+        time.sleep(0.1)
+    assert bytes(printer.received)[:1] == b"a"
+    if kind == "tcp":
+        assert slow.is_hung_up()
+
+
+@pytest.mark.covers("A12")
+def test_one_address_cannot_take_every_connection(make_box: Callable[..., Box], printer: SimulatedPrinter) -> None:
+    port = free_port()
+    box = make_box(pos={"till": {"url": f"tcp://127.0.0.1:{port}?limit=4&each=2"}})
+    crowd = [box.pos() for _ in range(2)]
+    with suppress(ConnectionResetError):
+        assert box.pos().is_hung_up()
+    other = socket.create_connection(("127.0.0.1", port), 45, source_address=("127.0.0.2", 0))
+    other.sendall(RECEIPT)
+    assert printer.printed(len(RECEIPT)) == RECEIPT
+    for sock in (*crowd, other):
+        sock.close()
 
 
 def _files(pid: int) -> int:
