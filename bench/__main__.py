@@ -2,6 +2,7 @@
 
 relay     latency, status round trip, throughput, exactness beside socat, idle cost      bench/relay.py
 forward   receipts from the till to the cloud's table, with kill -9 in between           bench/forward.py
+journal   durable receipts a second beside the disk's floor and a bare SQLite loop          bench/journal.py
 backlog   9,000 receipts that wait, and live ones beside them                           bench/backlog.py
 orders    an accepted order: to the first byte at the printer, to the first audio frame      bench/orders.py
 cloud     ingest beside a paho subscriber, two workers, lookups meanwhile, 10,000 boxes   bench/cloud.py
@@ -16,7 +17,7 @@ import os
 import platform
 from pathlib import Path
 
-PARTS = ("relay", "forward", "backlog", "orders", "reading")
+PARTS = ("relay", "journal", "forward", "backlog", "orders", "reading")
 
 
 def main() -> int:
