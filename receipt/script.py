@@ -124,7 +124,9 @@ def _letters(text: str, tall: int, bold: bool) -> Any:
     font = _font(text, 22 * tall)
     left, _, right, _ = font.getbbox(text)
     line = Image.new("L", (max(int(right - left), 1), ROW * tall), 0)
-    ImageDraw.Draw(line).text((-left, 24 * tall), text, fill=255, font=font, anchor="ls", stroke_width=int(bold and tall > 1))
+    ImageDraw.Draw(line).text(
+        (-left, 24 * tall), text, fill=255, font=font, anchor="ls", stroke_width=int(bold and tall > 1)
+    )
     return line
 
 
