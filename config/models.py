@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +19,18 @@ def _hex(value: str) -> str | None:
     return None
 
 
+def _ids(value: str) -> str | None:
+    right = all(re.fullmatch(r"[0-9a-f]{4}:[0-9a-f]{4}", ids.strip()) for ids in value.split(",")) or not value
+    return None if right else "must be VID:PID in small hex digits, for example 04b8:0e15"
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     name: str = key("generic", "What the printer calls itself (GS I 67), or what people call it.")
     also: str = key("", "Other names of the same kind, with commas: what GS I 67 of its sisters says.")
+    usb: str = key(
+        "", "Its USB ids, VID:PID as lsusb shows them, with commas: a printer at usb:// is known by them.", check=_ids
+    )
     dialect: str = key(
         "auto",
         "Its command set: star, escpos, or auto: ESC/POS until the till sends what only Star has.",
@@ -61,3 +70,11 @@ def find_model(says: str) -> tuple[str, Model] | None:
         if model.is_called(says):
             return path.stem, model
     return None
+
+
+def find_by_usb(ids: str) -> str:
+    """The name of the file whose printers have these USB ids; "auto" when there is none."""
+    for path in sorted(FOLDER.glob("*.toml")):
+        if ids and ids.lower() in (known.strip() for known in load(path, Model).usb.split(",")):
+            return path.stem
+    return "auto"

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from config.box import Box, Pos
-from config.models import load_model
+from config.models import find_by_usb, load_model
 from drivers import DeviceGone, Port, open_pos
 from relay.control import Server
 from relay.cut import Counters, Settings
@@ -326,4 +326,10 @@ def notify(text: str) -> None:
 
 
 def _model(url: str, model: str) -> str:
-    return "one-way" if model == "auto" and urlsplit(url).scheme == "file" else model
+    """The printer's model where the technician leaves it to us: told by the kind of device, or by its USB ids."""
+    parts = urlsplit(url)
+    if model != "auto":
+        return model
+    if parts.scheme == "usb":
+        return find_by_usb(parts.netloc)
+    return "one-way" if parts.scheme == "file" else model
