@@ -64,7 +64,8 @@ class Campaign:
         self.accepted: dict[str, float] = {}
         self.seen: dict[str, float] = {}  # number -> when paper or alert was first seen
         self.faults: Counter[str] = Counter()
-        self._stop, self._replayed = threading.Event(), list[tuple[str, bytes]]()
+        self._stop, self._calm, self._end = threading.Event(), threading.Event(), threading.Event()
+        self._replayed: list[tuple[str, bytes]] = []
 
     def run(self) -> Found:
         began = time.monotonic()
@@ -75,14 +76,15 @@ class Campaign:
                 thread.start()
             self._order_all()
             self._stop.set()
-            for thread in threads:
-                thread.join(120)
+            if not self._calm.wait(120):
+                raise RuntimeError("a fault did not end: a process did not start again")
             self._settle()
             found = self.judge()
             found.seconds = round(time.monotonic() - began, 1)
             return found
         finally:
             self._stop.set()
+            self._end.set()
             self.system.close(keep=True)
             for printer in self.printers.values():
                 printer.close()
@@ -145,6 +147,8 @@ class Campaign:
             fault = rng.choice(faults)
             self.faults[fault.__name__.strip("_")] += 1
             fault(rng)
+        self._calm.set()
+        self._end.wait()  # what this thread has started dies with it (PR_SET_PDEATHSIG)
 
     def _kill(self, rng: random.Random) -> None:
         names = rng.sample(["cloud", "relay", "agent", "broker"], rng.choice([1, 1, 1, 2]))
