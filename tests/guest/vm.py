@@ -149,8 +149,8 @@ class Guest:
         """As on a board: users, folders, udev rules, units, and this agent.toml. Nothing is started."""
         self.put("/etc/tillwire/agent.toml", config.encode())
         self.run(
-            "cd /opt/tillwire/systemd && systemd-sysusers tillwire.sysusers"
-            " && systemd-tmpfiles --create tillwire.tmpfiles"
+            "cd /opt/tillwire/systemd && systemd-sysusers $PWD/tillwire.sysusers"
+            " && systemd-tmpfiles --create $PWD/tillwire.tmpfiles"
             " && cp *.service /etc/systemd/system/ && cp tillwire.rules /etc/udev/rules.d/70-tillwire.rules"
             " && chgrp -R tillwire /etc/tillwire && chmod 0640 /etc/tillwire/agent.toml"
             " && udevadm control --reload && systemctl daemon-reload"
