@@ -27,6 +27,7 @@ from cloud.api.asyncapi import asyncapi
 from cloud.api.channels import channel_hook
 from cloud.api.claims import claim
 from cloud.api.document import document
+from cloud.api.figures import Analytics, CustomersApi
 from cloud.api.oauth import metadata, revoke, token
 from cloud.api.routes import ROUTES
 from cloud.api.strict import strict
@@ -77,7 +78,7 @@ def make_app(cloud: Context) -> Litestar:
     """The application. Everything a handler needs comes as `cloud`."""
     api = Router(
         "/v1",
-        route_handlers=list(ROUTES),
+        route_handlers=[*ROUTES, Analytics, CustomersApi],
         guards=[key_guard(cloud.store, cloud.config.web.api_rate)],
         before_request=strict,
         security=[{"key": []}],

@@ -55,7 +55,7 @@ def routes(desk: Desk) -> list[Any]:
     async def compare(request: Ask) -> Response[str]:
         return await shown(request, "compare", compare_of)
 
-    @get("/analysis/export.{kind:str}", **HIDDEN)
+    @get("/analysis/export/{kind:str}", **HIDDEN)
     async def export(kind: FromPath[str], request: Ask) -> Response[bytes]:
         who = await desk.reader(request, "receipts:read")
         if kind not in tables.KINDS:

@@ -6,24 +6,30 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from typing import Any
 
 import anyio.to_thread
+import sqlalchemy as sa
 from litestar import Response, get, post
 from litestar.params import FromPath, FromQuery
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
-from cloud import audit, events, metrics, orders, views
+from cloud import analytics, audit, events, metrics, orders, rules, views
 from cloud.api.problem import Problem, from_exception, not_found
 from cloud.api.shapes import check_text
 from cloud.auth import Who
 from cloud.console.desk import HIDDEN, Ask, Desk
+from cloud.console.period import change, period
+from cloud.rules import Pace
 from cloud.strings import Strings
 from wire.messages import now_ms
 
 RECEIPTS, ORDERS = 12, 30
 PAUSE_S = 0.25  # between two looks at what is new, for one live page
 BEAT_S = 15.0
+PACE_MS = 3_600_000
 
 
 def routes(desk: Desk) -> list[Any]:
@@ -63,7 +69,46 @@ def routes(desk: Desk) -> list[Any]:
         await anyio.to_thread.run_sync(today.clear, who, str(form.get("kind", "")), str(form.get("object", "")))
         return Response({"ok": True})
 
-    return [home, live, act, clear]
+    @post("/pace", status_code=303, **HIDDEN)
+    async def pace(request: Ask) -> Response[Any]:
+        """Normal, busy, paused: in one tap; paused for at most an hour, so that nobody forgets it."""
+        who = await desk.acting(request, "orders:write")
+        form = await request.form()
+        mode = str(form.get("mode", ""))
+        if mode not in ("normal", "busy", "paused"):
+            raise not_found()
+        await anyio.to_thread.run_sync(today.set_pace, who, mode)
+        return desk.back(request, form, "/")
+
+    return [home, live, act, clear, pace]
+
+
+@dataclass(frozen=True, slots=True)
+class Sales:
+    """Today so far, and the same weekday a week ago up to the same hour, in the currency of most receipts."""
+
+    amount: int
+    before: int
+    change: float | None
+    currency: str
+    day: date
+
+
+def sales_so_far(connection: sa.Connection, merchant: str) -> Sales:
+    p = period(connection, merchant, {"range": "7"})
+    shop = p.shops[0]
+    now = shop.local(now_ms())
+    week_ago = p.today - timedelta(days=7)
+    today = analytics.totals(connection, replace(p.span, first=p.today, last=p.today)).amount
+    then = replace(p.span, first=week_ago, last=week_ago)
+    start = shop.day_starts // 60
+    so_far = (now.hour - start) % 24
+    before = sum(
+        round(value.amount * (now.minute / 60 if (int(hour) - start) % 24 == so_far else 1))
+        for hour, value in analytics.by_value(connection, then, "hour")
+        if (int(hour) - start) % 24 <= so_far
+    )
+    return Sales(today, before, change(today, before), p.span.currency, p.today)
 
 
 class Today:
@@ -78,7 +123,11 @@ class Today:
             boxes = views.box_list(connection, who.merchant, journals=False)
             alarms = views.standing_alarms(connection, who.merchant)
             figures = self._figures(connection, who.merchant, boxes)
+            pace = rules.load(connection, who.merchant, Pace)
+        standing = pace.until_ms is None or pace.until_ms > now_ms()
         return {
+            "pace": pace.mode if standing else "normal",
+            "pace_until": pace.until_ms if standing else None,
             "after": after,
             "orders": found,
             "receipts": receipts,
@@ -94,6 +143,7 @@ class Today:
             "receipts": views.received_since(connection, merchant, now_ms() - 3_600_000),
             "online": sum(1 for box in boxes if box.online),
             "boxes": len(boxes),
+            "sales": sales_so_far(connection, merchant),
         }
 
     def act(self, who: Who, order_id: str, action: str, reason: str) -> None:
@@ -112,6 +162,14 @@ class Today:
                 orders.acknowledge(connection, who.merchant, order_id)
             else:
                 orders.close(connection, who.merchant, order_id, who.name, reason or "settled by the shop")
+        self._cloud.bell.ring()
+
+    def set_pace(self, who: Who, mode: Any) -> None:
+        with self._cloud.store.write() as connection:
+            now = rules.load(connection, who.merchant, Pace)
+            until = None if mode == "normal" else now_ms() + PACE_MS
+            new = Pace(mode, until, now.extra_min, now.channels, now.text)
+            rules.save(connection, who.merchant, new, who.name)
         self._cloud.bell.ring()
 
     def clear(self, who: Who, kind: str, about: str) -> None:

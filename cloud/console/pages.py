@@ -13,7 +13,10 @@ from cloud.console import (
     access_people,
     access_webhooks,
     analysis,
+    completeness,
+    customers,
     door,
+    fleet,
     front,
     live,
     menu_pages,
@@ -28,8 +31,11 @@ from cloud.context import Context
 PAGES = (
     door,
     live,
+    completeness,  # before receipts: its address is more exact
     receipts,
     analysis,
+    customers,
+    fleet,
     setup,
     access_boxes,
     access_people,

@@ -41,6 +41,7 @@ MENU = (
 )
 
 SETUP: tuple[Place, ...] = (
+    Place("analysis.shops", "/setup/shops", about="fleet.zone"),
     Place("counter.front.title", "/setup/front", scope="owner", about="counter.front.card"),
     Place("counter.menu.title", "/setup/menu", scope="orders:read", about="counter.menu.card"),
     Place("counter.tables.title", "/setup/tables", scope="orders:write", about="counter.tables.card"),

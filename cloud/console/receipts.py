@@ -43,7 +43,7 @@ def routes(desk: Desk) -> list[Any]:
         values = await anyio.to_thread.run_sync(pages.found, who, asked)
         return desk.page(request, who, "receipts.html", **values)
 
-    @get("/receipts/export.{kind:str}", **HIDDEN)
+    @get("/receipts/export/{kind:str}", **HIDDEN)
     async def export(kind: FromPath[str], request: Ask) -> Response[bytes]:
         who = await desk.reader(request, "receipts:read")
         if kind not in tables.KINDS:

@@ -112,6 +112,30 @@
     }
   });
 
+  // A sound for orders that wait, until nobody waits: browsers allow it once the person has asked for it.
+  let sounds = null;
+  function ding() {
+    if (!sounds || !document.querySelector('[data-state="review"]')) return;
+    for (const [note, start] of [[880, 0], [1175, 0.18]]) {
+      const tone = sounds.createOscillator();
+      const loud = sounds.createGain();
+      tone.frequency.value = note;
+      loud.gain.setValueAtTime(0.25, sounds.currentTime + start);
+      loud.gain.exponentialRampToValueAtTime(0.001, sounds.currentTime + start + 0.5);
+      tone.connect(loud).connect(sounds.destination);
+      tone.start(sounds.currentTime + start);
+      tone.stop(sounds.currentTime + start + 0.6);
+    }
+  }
+  document.getElementById("sound")?.addEventListener("click", (event) => {
+    const on = event.currentTarget.getAttribute("aria-pressed") !== "true";
+    event.currentTarget.setAttribute("aria-pressed", String(on));
+    if (on) sounds ||= new AudioContext();
+    else { sounds?.close(); sounds = null; }
+    ding();
+  });
+  setInterval(ding, 8000);
+
   localTimes(document);
   if (body.classList.contains("live")) {
     countdowns();

@@ -1,0 +1,203 @@
+"""Customers: who they are, segments and cohorts, import with a preview, export, consent and erasure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio.to_thread
+import msgspec
+import sqlalchemy as sa
+from litestar import Response, get, post
+from litestar.params import FromPath
+
+from cloud import audit, crm, imports, segments, tables
+from cloud.api.problem import Problem, not_found
+from cloud.auth import Who
+from cloud.console.desk import HIDDEN, Ask, Desk
+from cloud.console.period import period
+from cloud.store.figures import customers, uploads
+from cloud.strings import Strings
+from wire.messages import now_ms, uuid7
+
+SHOWN = 200
+DAY_MS = 86_400_000
+
+
+def routes(desk: Desk) -> list[Any]:
+    pages = Customers(desk)
+
+    @get("/customers", **HIDDEN)
+    async def listed(request: Ask) -> Response[str]:
+        who = await desk.reader(request, "receipts:read")
+        values = await anyio.to_thread.run_sync(pages.listed, who, dict(request.query_params))
+        return desk.page(request, who, "customers.html", **values)
+
+    @get("/customers/import", **HIDDEN)
+    async def form(request: Ask) -> Response[str]:
+        who = await desk.reader(request, "orders:write")
+        return desk.page(request, who, "customers_import.html", problem="", sheet=None, done=None, upload="")
+
+    @post("/customers/import", status_code=200, request_max_body_size=imports.MOST_BYTES + 1_000_000, **HIDDEN)
+    async def take(request: Ask) -> Response[str]:
+        who = await desk.acting(request, "orders:write")
+        sent = await request.form()
+        file: Any = sent.get("file")
+        data = await file.read() if hasattr(file, "read") else b""
+        values = await anyio.to_thread.run_sync(pages.take, who, dict(sent), data)
+        return desk.page(request, who, "customers_import.html", 422 if values["problem"] else 200, **values)
+
+    @get("/customers/export/{kind:str}", **HIDDEN)
+    async def export(kind: FromPath[str], request: Ask) -> Response[bytes]:
+        who = await desk.reader(request, "receipts:read")
+        if kind not in tables.KINDS:
+            raise not_found()
+        t, asked = desk.language(request), dict(request.query_params)
+        table = await anyio.to_thread.run_sync(pages.export, who, asked, t)
+        return tables.answer(table, kind, "customers")
+
+    @get("/customers/{customer_id:str}", **HIDDEN)
+    async def one(customer_id: FromPath[str], request: Ask) -> Response[str]:
+        who = await desk.reader(request, "receipts:read")
+        values = await anyio.to_thread.run_sync(pages.one, who, customer_id)
+        return desk.page(request, who, "customer.html", **values)
+
+    @post("/customers/{customer_id:str}/{action:str}", status_code=303, **HIDDEN)
+    async def act(customer_id: FromPath[str], action: FromPath[str], request: Ask) -> Response[Any]:
+        who = await desk.acting(request, "orders:write")
+        sent = dict(await request.form())
+        await anyio.to_thread.run_sync(pages.act, who, customer_id, action, sent)
+        return desk.back(request, sent, "/customers" if action == "erase" else f"/customers/{customer_id}")
+
+    return [listed, form, take, export, one, act]
+
+
+class Customers:
+    def __init__(self, desk: Desk) -> None:
+        self._store = desk.cloud.store
+
+    def _habits(self, connection: sa.Connection, who: Who, asked: dict[str, str]) -> tuple[Any, list[Any]]:
+        p = period(connection, who.merchant, {**asked, "range": "365"})
+        found = segments.habits(connection, who.merchant, p.span.currency, p.today)
+        return p, found
+
+    def listed(self, who: Who, asked: dict[str, str]) -> dict[str, Any]:
+        q, segment = asked.get("q", "").strip()[:100], asked.get("segment", "")
+        with self._store.read() as connection:
+            p, habits = self._habits(connection, who, asked)
+            share = segments.matched(connection, who.merchant, p.span.first, p.span.last)
+            cohorts = segments.cohorts(connection, who.merchant, p.today)
+            mine = customers.c.merchant_id == who.merchant
+            count = connection.execute(sa.select(sa.func.count()).select_from(customers).where(mine)).scalar_one()
+            names = None
+            if q:
+                plain = q.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+                like = sa.or_(
+                    *(customers.c[n].ilike(f"%{plain}%", escape="\\") for n in ("name", "email", "external_id"))
+                )
+                names = connection.execute(sa.select(customers).where(mine, like).limit(SHOWN)).all()
+        return {
+            "p": p,
+            "q": q,
+            "segment": segment,
+            "sizes": segments.sizes(habits),
+            "segments": [name for name in segments.SEGMENTS if name != "none"],
+            "habits": _chosen(habits, segment)[:SHOWN],
+            "lapsed": sum(1 for habit in habits if habit.lapsed),
+            "names": names,
+            "share": share,
+            "cohorts": cohorts,
+            "count": count,
+            "may": "orders:write" in who.scopes,
+        }
+
+    def export(self, who: Who, asked: dict[str, str], t: Strings) -> tables.Table:
+        """A segment. Only those who agreed to be written to carry an address."""
+        with self._store.read() as connection:
+            p, habits = self._habits(connection, who, asked)
+            chosen = _chosen(habits, asked.get("segment", ""))
+            mine = customers.c.merchant_id == who.merchant
+            rows = {row.id: row for row in connection.execute(sa.select(customers).where(mine))}
+        names = ("name", "external_id", "email", "birthday", "consent", "segment", "visits", "spent", "last")
+        out: list[list[tables.Cell]] = []
+        for habit in chosen:
+            row = rows[habit.customer]
+            spent = tables.money(habit.spent, p.span.currency)
+            mail = row.email if row.consent else ""
+            said = t(f"customers.segment.{habit.segment}")
+            last = habit.last.isoformat()
+            out.append(
+                [row.name, row.external_id, mail, row.birthday, int(row.consent), said, habit.visits, spent, last]
+            )
+        return tables.Table(t("console.nav.customers"), [t(f"customers.column.{n}") for n in names], out)
+
+    def one(self, who: Who, customer: str) -> dict[str, Any]:
+        with self._store.read() as connection:
+            found = crm.of(connection, who.merchant, customer)
+            if found is None:
+                raise not_found()
+            row, keys = found
+            p, habits = self._habits(connection, who, {})
+            return {
+                "customer": row,
+                "keys": keys,
+                "fields": msgspec.json.decode(row.fields),
+                "habit": next((habit for habit in habits if habit.customer == customer), None),
+                "favourites": segments.favourites(connection, who.merchant, customer),
+                "orders": crm.orders_of(connection, who.merchant, keys),
+                "p": p,
+                "may": "orders:write" in who.scopes,
+            }
+
+    def act(self, who: Who, customer: str, action: str, form: dict[str, Any]) -> None:
+        with self._store.write() as connection:
+            if crm.of(connection, who.merchant, customer) is None:
+                raise not_found()
+            mine = (customers.c.merchant_id == who.merchant, customers.c.id == customer)
+            if action == "erase":
+                crm.erase(connection, who.merchant, customer, who.name)
+            elif action == "consent":
+                agreed = form.get("consent") == "1"
+                connection.execute(sa.update(customers).where(*mine).values(consent=agreed, consent_at=now_ms()))
+                audit.add(connection, who.merchant, who.name, "customer.consent", customer, str(agreed).lower())
+            elif action == "note":
+                text = str(form.get("note", ""))[:500]
+                connection.execute(sa.update(customers).where(*mine).values(note=text.replace("\x00", "")))
+            else:
+                raise not_found()
+
+    def take(self, who: Who, form: dict[str, Any], data: bytes) -> dict[str, Any]:
+        """A file: its preview. An upload with its columns: the import."""
+        out: dict[str, Any] = {"problem": "", "sheet": None, "done": None, "upload": str(form.get("upload", ""))[:40]}
+        u = uploads.c
+        with self._store.write() as connection:
+            if out["upload"]:
+                mine = (u.merchant_id == who.merchant, u.id == out["upload"])
+                stored = connection.execute(sa.select(u.data).where(*mine)).scalar()
+                if stored is None:
+                    raise Problem(422, "upload-gone", "The file is gone: choose it again.")
+                data = bytes(stored)
+            try:
+                sheet = imports.read(data)
+            except imports.BadFile as error:
+                return {**out, "problem": error.key, "upload": ""}
+            mapping = [str(form.get(f"column{n}", "")) for n in range(len(sheet.head))]
+            mapping = [m if m in (*imports.TARGETS, "-") else "" for m in mapping]
+            if out["upload"]:
+                done = imports.take(connection, who.merchant, sheet, mapping)
+                connection.execute(sa.delete(uploads).where(*mine))
+                detail = f"{done.new} new, {done.known} known, {len(done.wrong)} wrong"
+                audit.add(connection, who.merchant, who.name, "customers.import", "", detail)
+                return {**out, "done": done, "upload": ""}
+            at = now_ms()
+            connection.execute(sa.delete(uploads).where(u.created_at < at - DAY_MS))
+            out["upload"] = uuid7()
+            connection.execute(
+                sa.insert(uploads).values(merchant_id=who.merchant, id=out["upload"], name="", data=data, created_at=at)
+            )
+        return {**out, "sheet": sheet, "guess": imports.guess(sheet.head), "targets": imports.TARGETS}
+
+
+def _chosen(habits: list[Any], segment: str) -> list[Any]:
+    if segment == "lapsed":
+        return [habit for habit in habits if habit.lapsed]
+    return [habit for habit in habits if not segment or habit.segment == segment]
