@@ -19,8 +19,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from cloud import aside, events, journals, reports
 from cloud import boxes as box_table
-from cloud import events, journals, reports
 from cloud.checks import check, sender_of
 from cloud.holes import Run
 from cloud.ids import ordered
@@ -28,7 +28,7 @@ from cloud.leases import Leases
 from cloud.mqtt import Publish
 from cloud.statuses import result_of, status_of
 from cloud.store.database import Plain, Store
-from cloud.store.schema import conflicts, jobs, papers, parts, set_aside, tombstones
+from cloud.store.schema import conflicts, jobs, papers, parts, tombstones
 from config.cloud import CloudConfig
 from wire import topics
 from wire.messages import (
@@ -46,7 +46,6 @@ from wire.messages import (
 )
 
 log = logging.getLogger("cloud.batch")
-KEEP_ASIDE = 5000
 JOB_COLUMNS = tuple(
     c.name for c in jobs.columns if c.name not in ("tries", "raster_only", "unknown", "rules_version", "lines")
 )
@@ -179,7 +178,7 @@ class Intake:
                 out.answers[box].ids.append(result.id)
             for box, (merchant, status, retained) in batch.statuses.items():
                 status_of(connection, merchant, box, status, retained)
-            out.aside = _set_aside(connection, batch.aside)
+            out.aside = aside.put(connection, batch.aside)
             out.others = len(batch.reports) + len(batch.results) + len(batch.statuses) + len(batch.tombs)
         return out
 
@@ -371,29 +370,6 @@ def _conflict(connection: sa.Connection, job: _Job, at: int) -> None:
         events.raise_alarm(connection, job.merchant, "conflict", job.box, text)
         log.error("conflict box=%s epoch=%s seq=%d", job.box, m.epoch, m.seq)
     box_table.renew_epoch(connection, job.merchant, job.box, m.epoch)
-
-
-def _set_aside(connection: sa.Connection, aside: list[tuple[Publish, str | None, str]]) -> int:
-    for message, _, problem in aside:
-        log.warning("set aside topic=%s bytes=%d: %s", message.topic[:120], len(message.payload), problem)
-    if aside:
-        at = now_ms()
-        connection.execute(
-            sa.insert(set_aside),
-            [
-                {
-                    "at": at,
-                    "topic": message.topic[:200].replace("\x00", "?"),
-                    "merchant_id": merchant,
-                    "problem": problem[:500].replace("\x00", "?"),
-                    "payload": message.payload,
-                }
-                for message, merchant, problem in aside
-            ],
-        )
-        newest = connection.execute(sa.select(sa.func.max(set_aside.c.n))).scalar() or 0
-        connection.execute(sa.delete(set_aside).where(set_aside.c.n <= newest - KEEP_ASIDE))
-    return len(aside)
 
 
 def _part_key(key: tuple[str, str, str, int, bytes]) -> list[sa.ColumnElement[bool]]:
