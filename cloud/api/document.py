@@ -49,6 +49,8 @@ def document(app: Litestar) -> dict[str, Any]:
             if isinstance(operation, dict) and "responses" in operation:
                 operation["responses"].pop("400", None)  # Litestar's own shape, which nobody is sent
                 operation["responses"]["default"] = problem
+                if "201" in operation["responses"]:  # what was made before, and is asked for again, answers 200
+                    operation["responses"].setdefault("200", operation["responses"]["201"])
     return found
 
 
