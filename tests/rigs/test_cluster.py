@@ -78,6 +78,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     made.close()
 
 
+@pytest.mark.slow  # three nodes that elect leaders are no work for a machine that is busy with other tests
 @pytest.mark.covers("F38")
 @pytest.mark.timeout(300)
 def test_a_node_of_the_cluster_dies_and_nothing_is_lost(
