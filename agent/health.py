@@ -9,7 +9,9 @@ import os
 import signal
 from typing import Any
 
-from agent import clock, outbox
+import msgspec
+
+from agent import clock, links, outbox
 from agent.alerts import Alerts
 from agent.door import Door, Refused, RelayGone
 from agent.mqtt import Mqtt, Offline
@@ -48,6 +50,7 @@ class Health:
         )
         self.version = _version()
         self._changed = asyncio.Event()
+        self.round_trip_ms: int | None = None  # to the broker and back, of the last status message
         self._last_seq = 0
         self._away: dict[str, float] = {}  # what is away -> since when (loop time)
         for event in ("printer", "pos"):
@@ -108,13 +111,41 @@ class Health:
                 self._changed.clear()
                 status = await self.status()
                 with contextlib.suppress(Offline):
-                    self.mqtt.publish("status", messages.encode(status), retain=True)
+                    sent = asyncio.get_running_loop().time()
+                    taken = self.mqtt.publish("status", messages.encode(status), retain=True)
+                    taken.add_done_callback(lambda future, sent=sent: self._measured(future, sent))  # type: ignore[misc]
                 await asyncio.sleep(SOONEST_S)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(EVERY_S):
                     await self._changed.wait()
                     if not self.mqtt.connected:
                         self._changed.clear()
+
+    def _measured(self, taken: asyncio.Future[None], sent: float) -> None:
+        if not taken.cancelled() and taken.exception() is None:
+            self.round_trip_ms = round((asyncio.get_running_loop().time() - sent) * 1000)
+
+    async def local(self) -> dict[str, Any]:
+        """For whoever stands in front of the box: agent/state.py. No secret, nothing of a receipt."""
+        told = msgspec.to_builtins(await self.status(self.mqtt.connected))
+        kept = ("version", "epoch", "last_seq", "backlog", "printers", "disk_free", "alerts")
+        found: dict[str, Any] = {key: told.get(key) for key in kept}
+        return found | {
+            "box": self.name,
+            "broker": self.mqtt.cloud.broker,
+            "online": self.mqtt.connected,
+            "reason": self.mqtt.reason,
+            "mqtt": self.mqtt.version,
+            "round_trip_ms": self.round_trip_ms,
+            "ack_ms": self.uplink.ack_ms,
+            "acked": self.uplink.counters["acked"],
+            "waits_for_acks": self.uplink.waits_for_acks,
+            "relay": self.door.opened.is_set(),
+            "sound": self.alerts.player.last_way if self.box.alerts.sound else "off",
+            "clock": str(clock.trust()),
+            "wall_ms": clock.wall_ms(),
+            "links": [str(way) for way in await asyncio.to_thread(links.ways)],
+        }
 
     async def look(self) -> None:
         """Raise and resolve the alerts that no event tells of; tell systemd that the loop lives."""

@@ -27,7 +27,7 @@ from paho.mqtt.properties import Properties
 from agent import clock, tls
 from agent.credentials import Passwords
 from agent.supervise import Backoff
-from config.box import Cloud
+from config.box import Cloud, secret
 from wire import topics
 
 log = logging.getLogger("tillwire.agent")
@@ -76,7 +76,7 @@ class Mqtt:
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._changed: asyncio.Event = asyncio.Event()
         self._failures_of_5 = 0
-        self._passwords = Passwords(cloud.password_file)
+        self._passwords = Passwords(secret(cloud.password_file))
         self._password = ""  # of the connection that is open or tried
 
     def publish(self, leaf: str, payload: bytes, retain: bool = False) -> asyncio.Future[None]:

@@ -15,7 +15,7 @@ import logging
 import ssl
 from typing import Any
 
-from config.box import Cloud
+from config.box import Cloud, secret
 
 log = logging.getLogger("tillwire.agent")
 
@@ -29,7 +29,7 @@ def context(cloud: Cloud, floor: float, now: float) -> ssl.SSLContext:
     made = ssl.create_default_context(cafile=cloud.ca_file or None)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     if cloud.cert_file:
-        made.load_cert_chain(cloud.cert_file, cloud.key_file)
+        made.load_cert_chain(cloud.cert_file, secret(cloud.key_file))
     if now < floor:
         log.warning("clock=%d is before floor=%d: certificates are held against the floor", now, floor)
         made.verify_flags |= NO_CHECK_TIME  # type: ignore[assignment, operator, unused-ignore]

@@ -102,6 +102,11 @@ class Uplink:
         """Something was handed to the broker, and the cloud has not acknowledged it."""
         return self.mqtt.connected and any(sent.taken is not None for sent in self._sent.values())
 
+    @property
+    def ack_ms(self) -> int | None:
+        """From the broker's PUBACK to the cloud's acknowledgement, smoothed; None before the first."""
+        return round(self._ack_s * 1000) if self.counters["acked"] else None
+
     # ---- sending
 
     def _state(self, connected: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,6 +40,18 @@ def _model(value: str) -> str | None:
     return f"is not known: {did_you_mean(value, models) or 'auto, or one of ' + ', '.join(models)}"
 
 
+def _web(value: str) -> str | None:
+    parts = urlsplit(value)
+    right = not value or (parts.scheme in ("https", "http") and parts.hostname)
+    return None if right else "must be https://HOST, or empty"
+
+
+def _listen(value: str) -> str | None:
+    host, _, port = value.rpartition(":")
+    right = not value or (host and port.isascii() and port.isdigit() and 0 < int(port) < 65536)
+    return None if right else "must be ADDRESS:PORT, for example 127.0.0.1:8090, or empty"
+
+
 def _clock(value: str) -> str | None:
     return None if not value or CLOCK.fullmatch(value) else "must be a time like 10:45, or empty"
 
@@ -56,6 +69,9 @@ class BoxKeys:
     )
     state_dir: str = key("/var/lib/tillwire", "Folder of capture.db (relay) and agent.db (agent).")
     control: str = key("/run/tillwire/relay.sock", "The socket between relay and agent.")
+    status_slip: bool = key(
+        False, "Print how the box is, once after each boot: name, addresses, link, version, printer, claim."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +123,12 @@ class Cloud:
     )
     insecure: bool = key(False, "Allow mqtt:// to another host. For a test bench, never for a shop.")
     username: str = key("", "Name at the broker. Empty: the box's id.")
-    password_file: str = key("", "File whose first line is the box's password.")
+    web: str = key("", "The cloud's address for people, https://HOST: slips point there, doctor tries it.", check=_web)
+    password_file: str = key(
+        "", "File whose first line is the box's password. A name without / is a systemd credential."
+    )
     cert_file: str = key("", "Client certificate (PEM), in place of a password.")
-    key_file: str = key("", "Its private key (PEM).")
+    key_file: str = key("", "Its private key (PEM). A name without / is a systemd credential.")
     ca_file: str = key("", "Certificates that the broker's must come from (PEM). Empty: the system's.")
     version: str = key("auto", "MQTT version: auto tries 5, then 3.1.1.", one_of=("auto", "5", "3.1.1"))
 
@@ -148,6 +167,15 @@ class Alerts:
 
 
 @dataclass(frozen=True, slots=True)
+class Page:
+    listen: str = key(
+        "", "Where the local page of the box's state listens, for example 127.0.0.1:8090. Empty: nowhere.",
+        check=_listen,
+    )  # fmt: skip
+    code_file: str = key("", "File whose first line is the code that the page asks for; needed beyond loopback.")
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     level: str = key("info", "How much is logged.", one_of=("debug", "info", "warning", "error"))
 
@@ -161,6 +189,7 @@ class Box:
     cloud: Cloud = section(Cloud, "The way to the cloud.")
     orders: Orders = section(Orders, "Orders that come from the cloud.")
     alerts: Alerts = section(Alerts, "Sounds.")
+    page: Page = section(Page, "A page for a technician's phone. It shows the state of the box, and changes nothing.")
     log: Log = section(Log, "The log.")
 
     @property
@@ -170,6 +199,12 @@ class Box:
     @property
     def agent_db(self) -> Path:
         return Path(self.box.state_dir, "agent.db")
+
+
+def secret(name: str) -> str:
+    """Where a secret file is: a name without / is a systemd credential, where systemd gives this program some."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return str(Path(folder, name)) if folder and name and "/" not in name else name
 
 
 def load_box(path: str | Path) -> Box:
@@ -209,6 +244,9 @@ def _between(box: Box) -> list[Problem]:
     if broker.scheme == "mqtt" and broker.hostname not in LOOPBACK and not box.cloud.insecure:
         says = f"= {box.cloud.broker!r}: mqtt:// is not encrypted: use mqtts://, or insecure = true"
         problems.append((("cloud", "broker"), says))
+    page = box.page.listen.rpartition(":")[0].strip("[]")
+    if page and page not in LOOPBACK and not box.page.code_file:
+        problems.append((("page", "listen"), f"= {box.page.listen!r}: beyond loopback it needs a code_file"))
     if bool(box.cloud.cert_file) != bool(box.cloud.key_file):
         given = "cert_file" if box.cloud.cert_file else "key_file"
         problems.append((("cloud", given), "cert_file and key_file belong together: one of them is empty"))

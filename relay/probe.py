@@ -56,7 +56,7 @@ class _Probe:
     def __init__(self, relay: Relay, printer: PrinterLink) -> None:
         self.printer = printer
         self.maker = self.model = ""
-        self.proves = self.answers = False
+        self.proves = self.after = self.answers = False
         self.asked = printer.up and relay.slips[printer.name].between_jobs(b"")
         if not self.asked:
             return
@@ -65,10 +65,11 @@ class _Probe:
             return
         now = relay.loop.now
         router = printer.router
-        router.we_ask(self._maker, Form.BLOCK, 66, now)
-        router.we_ask(self._model, Form.BLOCK, 67, now)
-        router.we_ask(self._process, Form.BLOCK, 0, now)
-        printer.send(b"\x1dI\x42\x1dI\x43" + ask_process_id(TEST_ID))
+        router.we_ask(self._maker, Form.BLOCK, 66, now, _is_text)
+        router.we_ask(self._model, Form.BLOCK, 67, now, _is_text)
+        router.we_ask(self._process, Form.BLOCK, 0, now, lambda answer: process_id(answer) == TEST_ID)
+        router.we_ask(self._worked_through, Form.BYTE, 1, now)
+        printer.send(b"\x1dI\x42\x1dI\x43" + ask_process_id(TEST_ID) + b"\x1dr\x01")
         for n in (1, 2, 4):
             printer.realtime(None, bytes((0x10, 0x04, n)), self._alive)
 
@@ -82,7 +83,10 @@ class _Probe:
         self.answers, self.model = True, info_text(answer) or ""
 
     def _process(self, answer: bytes) -> None:
-        self.proves = process_id(answer) == TEST_ID
+        self.answers = self.proves = True
+
+    def _worked_through(self, answer: bytes) -> None:
+        self.answers = self.after = True
 
     def result(self) -> dict[str, Any]:
         known = find_model(self.model) if self.model else None
@@ -95,6 +99,11 @@ class _Probe:
             "maker": self.maker,
             "says": self.model,
             "process_id": self.proves,
+            "proof": "L2" if self.proves else "L1" if self.after else "L0",
             "model": known[0] if known else "",
             "status": self.printer.status(),
         }
+
+
+def _is_text(answer: bytes) -> bool:
+    return info_text(answer) is not None
