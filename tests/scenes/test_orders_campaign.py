@@ -13,6 +13,7 @@ def said(found: Found) -> str:
     return f"{found.orders} orders {found.states}, {found.marked} marked slips, faults {found.faults}"
 
 
+@pytest.mark.slow  # about two minutes
 @pytest.mark.timeout(600)
 @pytest.mark.covers("F4", "F5", "F34", "F44", "F46", "F47", "F48", "A25")
 def test_a_few_orders_under_mixed_faults_are_on_paper_once_or_told(tmp_path: Path) -> None:
