@@ -18,7 +18,7 @@ class Guest:
     def __init__(self, base: str, door: str, language: str = "en", address: str = "") -> None:
         self.door = door if door.startswith("/") else "/" + door.split("/", 3)[3]
         headers = {"Accept-Language": language, **({"X-Forwarded-For": address} if address else {})}
-        self.web = httpx.Client(base_url=base, timeout=30, headers=headers)
+        self.web = httpx.Client(base_url=base, timeout=60, headers=headers)
 
     def page(self, path: str = "") -> str:
         answer = self.web.get(self.door + path)

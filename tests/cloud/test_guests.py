@@ -70,7 +70,7 @@ def test_a_red_code_orders_and_the_box_gets_it_at_once(shop: Shop) -> None:
     page = guest.page("/basket")
     assert "£13.50" in page and f"Order for table {table}" in page
     link = guest.order(note="by the window")
-    printed = shop.box.orders.get(timeout=30)
+    printed = shop.box.orders.get(timeout=60)
     content = printed.content
     assert (content.kind, content.table, content.total, content.note) == ("dine_in", table, 1350, "by the window")
     assert [(i.name, i.quantity, i.unit_price, i.category) for i in content.items] == [
@@ -135,8 +135,8 @@ def test_a_double_tap_and_a_replayed_order_are_one_order(shop: Shop) -> None:
     gate = threading.Barrier(6)
 
     def tap(_: int) -> str:
-        gate.wait(30)
-        with httpx.Client(base_url=shop.cloud.url, cookies=cookies, timeout=30) as phone:
+        gate.wait(60)
+        with httpx.Client(base_url=shop.cloud.url, cookies=cookies, timeout=60) as phone:
             return phone.post(f"{guest.door}/order", data=fields).headers.get("location", "")
 
     with ThreadPoolExecutor(6) as pool:
