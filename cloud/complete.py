@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import pairwise
 from typing import Any
 
 import sqlalchemy as sa
@@ -106,7 +107,7 @@ def _gaps(numbers: list[int]) -> list[int]:
     """
     known = sorted(set(numbers))
     out: list[int] = []
-    for a, b in zip(known, known[1:], strict=False):
+    for a, b in pairwise(known):
         if 1 < b - a <= LONGEST_GAP:
             out += range(a + 1, b)
     return out

@@ -72,6 +72,11 @@ class Browser:
     def run(self, script: str, *arguments: Any) -> Any:
         return self._call("POST", f"{self._session}/execute/sync", {"script": script, "args": list(arguments)})
 
+    def wait_for(self, script: str, *arguments: Any) -> Any:
+        """Of a script that calls its last argument when it is done."""
+        self._call("POST", f"{self._session}/timeouts", {"script": 60_000})
+        return self._call("POST", f"{self._session}/execute/async", {"script": script, "args": list(arguments)})
+
     def find(self, css: str, within: float = 30) -> str:
         """-> an element's id, once it is there and can be seen."""
         end = time.monotonic() + within

@@ -154,6 +154,8 @@ def theirs(cloud: Cloud, cafe: httpx.Client, front: SimulatedBox) -> dict[str, s
         "box_id": front.name,
         "action": "accept",
         "customer_id": "theirs",
+        "figure": "day",
+        "kind": "csv",
         "webhook_id": hook,
         "user_id": user,
         "key_id": key,
