@@ -33,7 +33,7 @@ def main() -> None:
     from agent.daemon import Agent
 
     async def run() -> bool:
-        agent = Agent(box, wrong.problems if wrong else [])
+        agent = Agent(box, wrong.problems if wrong else [], config=arguments.config)
         await agent.run()
         return agent.store.damaged
 

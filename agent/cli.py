@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from agent.doctor import Tools
     from config.box import Box
 
 CONFIG = "/etc/tillwire/agent.toml"
@@ -98,6 +99,49 @@ def status(config: str, as_json: bool) -> None:
             click.echo("    " + ("  ".join(f"{k}={v}" for k, v in sorted(counted.items())) or "nothing yet"))
     for name, value in sorted((answer.get("counters") or {}).items()):
         click.echo(f"{name} = {value}")
+
+
+@main.command("doctor")
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each finding.")
+@click.option(
+    "--scan", is_flag=False, flag_value="", metavar="[NETWORK]", help="Look for printers there: at most a /24."
+)
+@click.option(
+    "--print", "printer", is_flag=False, flag_value="", metavar="[PRINTER]", help="Print a test and a code page."
+)
+def doctor(config: str, as_json: bool, scan: str | None, printer: str | None) -> None:
+    """Look at printers, tills, cloud and board; say what is wrong and what helps. Exit 1 when something is."""
+    from agent import doctor, site
+
+    tools = _tools(config)
+    wrong = False
+    findings = doctor.examine(Path(config), tools, scan)
+    for finding in findings:
+        wrong = wrong or finding.level == doctor.WRONG
+        site.show(finding, as_json)
+    if printer is not None:
+        for finding in site.print_pages(_box(config), tools, printer):
+            wrong = wrong or finding.level == doctor.WRONG
+            site.show(finding, as_json)
+    sys.exit(1 if wrong else 0)
+
+
+@main.command("slip")
+@config_option
+@click.option("--printer", default="", metavar="NAME", help="Which printer; without it, the first.")
+@click.option("--png", type=click.Path(path_type=Path), metavar="FILE", help="Draw it instead of printing it.")
+def slip(config: str, printer: str, png: Path | None) -> None:
+    """Print how the box is: name, addresses, link, version, printer, proof, claim code."""
+    from agent import doctor, site
+
+    box, tools = _box(config), _tools(config)
+    if png is not None:
+        png.write_bytes(site.drawn(site.status_slip(box, tools)))
+        return
+    finding = site.print_status(box, tools, printer)
+    click.echo(str(finding))
+    sys.exit(1 if finding.level == doctor.WRONG else 0)
 
 
 @main.command("claim")
@@ -223,6 +267,27 @@ def _box(config: str) -> Box:
         sys.exit(78)
 
 
+def _tools(config: str) -> Tools:
+    """The box's devices and its relay, for doctor, slip and set-up. Nothing is opened yet."""
+    import asyncio
+
+    from agent.doctor import Tools
+    from agent.links import run_program
+    from config import last_good
+    from config.load import ConfigError
+    from drivers import DeviceGone, open_printer
+    from drivers.printer_class.devices import printers
+
+    def ask(op: str, body: bytes = b"", **fields: Any) -> dict[str, Any]:
+        try:
+            box, _ = last_good.load_or_last_good(config)
+        except ConfigError as error:
+            return {"error": str(error)}
+        return asyncio.run(_ask(box, op, body, **fields))
+
+    return Tools(ask, open_printer, DeviceGone, printers, run_program)
+
+
 def _new_epoch(box: Box) -> str:
     """Ask the relay for one -> "", or what is wrong. A box that has captured nothing yet needs none."""
     import asyncio
@@ -252,14 +317,14 @@ def _ask_relay(box: Box, op: str, **fields: Any) -> dict[str, Any]:
     return answer
 
 
-async def _ask(box: Box, op: str, **fields: Any) -> dict[str, Any]:
+async def _ask(box: Box, op: str, body: bytes = b"", **fields: Any) -> dict[str, Any]:
     """The relay's answer; {"error": ...} where there is none."""
     from relay.control import Client, Refused, RelayGone
 
     try:
         client = await Client.connect(box.box.control)
         try:
-            return dict(await client.ask(op, **fields))
+            return dict(await client.ask(op, body, **fields))
         finally:
             await client.close()
     except (RelayGone, Refused) as error:

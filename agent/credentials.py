@@ -17,6 +17,8 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from config.box import Cloud, secret
+
 ROUNDS, ITERATIONS = 4, 101  # nobody guesses 256 random bits, at any cost
 AGENT = "tillwire-agent"  # who reads the file, where a technician as root writes it
 
@@ -61,6 +63,12 @@ class Passwords:
         if self._path is not None and (new := _new(self._path)).exists() and _first_line(new) == password:
             settle(self._path)
         self._tries_new = False
+
+
+def claimed(cloud: Cloud) -> bool:
+    """Has the box what lets it into a merchant's cloud? Not whether the cloud still takes it."""
+    name = cloud.password_file
+    return bool(cloud.cert_file) or (bool(name) and Path(secret(name)).exists())
 
 
 def stage(path: Path) -> Staged:

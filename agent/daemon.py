@@ -9,7 +9,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent import clock, profiles
+from agent import boot_slip, clock, profiles, state
 from agent.alerts import Alerts
 from agent.button import Button
 from agent.child import Reader
@@ -18,11 +18,13 @@ from agent.door import Door, Refused, RelayGone
 from agent.health import Health
 from agent.mqtt import Mqtt
 from agent.orders import Orders
+from agent.page import LocalPage
 from agent.player import Player
 from agent.reading import Reading
 from agent.store import DiskBad, SchemaOld, Store, get_meta, set_meta
 from agent.supervise import Backoff, Supervisor, notify
 from agent.uplink import Uplink
+from config import reload as reloading
 from config.box import Box, box_id
 from wire.messages import Trust
 
@@ -34,9 +36,10 @@ FLOOR_S = 3600.0
 class Agent:
     """Every part of the agent, knowing those it needs; nothing runs before `run`."""
 
-    def __init__(self, box: Box, config_problems: Sequence[str] = ()) -> None:
-        """`config_problems`: why `box` is not what agent.toml says now, but what last worked."""
-        self.config_problems = config_problems
+    def __init__(self, box: Box, config_problems: Sequence[str] = (), config: str = "") -> None:
+        """`config_problems`: why `box` is not what agent.toml says now, but what last worked. `config`: the file, which
+        SIGHUP reads again."""
+        self.config_problems, self.config = config_problems, config
         self.box, self.name = box, box_id(box)
         self.supervisor = Supervisor()
         self.store = Store(box.agent_db)
@@ -68,6 +71,8 @@ class Agent:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
+        reloads: set[asyncio.Task[None]] = set()
+        loop.add_signal_handler(signal.SIGHUP, lambda: reloads.add(asyncio.create_task(self._reload(), name="reload")))
         opening = asyncio.create_task(self._open_store(), name="open-store")
         ending = asyncio.create_task(stop.wait(), name="stop")
         await asyncio.wait({opening, ending}, return_when=asyncio.FIRST_COMPLETED)
@@ -103,6 +108,14 @@ class Agent:
             start("button", Button(self.box.alerts.button, self.alerts.acknowledge).run)
         if self.box.alerts.test_at:
             start("daily-test", self.alerts.daily_test)
+        start("state", lambda: state.serve(Path(self.box.box.state_dir), self.health.local))
+        if self.box.page.listen:
+            start("page", LocalPage(self.box.page, self.health.local).run)
+        if self.box.box.status_slip:
+            start(
+                "status-slip",
+                lambda: boot_slip.print_once(self.box, self.store, self.door, self.mqtt, self.health.local),
+            )
         log.info("box=%s agent ready broker=%s relay=%s", self.name, self.box.cloud.broker, self.box.box.control)
         notify("READY=1")
         threading.Thread(target=_load_encoder, name="load-encoder", daemon=True).start()
@@ -114,6 +127,17 @@ class Agent:
         await self.reader.stop()
         await self.player.stop()
         await self.store.close()
+
+    async def _reload(self) -> None:
+        """What can change while it runs does, the rest is said."""
+        found = await asyncio.to_thread(reloading.reload, self.config, self.box, "tillwire-agent")
+        reloading.say(self.config, "tillwire-agent", found)
+        self.box = self.orders.box = self.health.box = found.box
+        self.alerts.settings = self.player.settings = found.box.alerts
+        if found.wrong is not None:
+            self.alerts.raise_("config", "", f"agent.toml is wrong and was not taken: {found.wrong.problems[0]}")
+        else:
+            self.alerts.resolve("config")
 
     async def _open_store(self) -> None:
         """Without agent.db nothing can be promised: wait for the disk, loudly. The till prints meanwhile."""

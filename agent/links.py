@@ -40,7 +40,7 @@ class Way:
 
 def ways(root: Path = Path("/"), run: Any = None) -> list[Way]:
     """All but loopback, the one in use first. `run` asks a program: [words] -> its output, "" where that fails."""
-    run = run or _run
+    run = run or run_program
     used = default_device(_text(root / "proc/net/route"))
     found = {way.device: way for way in _from_kernel(root, used)}
     for way in wifi_of_nmcli(
@@ -139,7 +139,7 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _run(words: list[str]) -> str:
+def run_program(words: list[str]) -> str:
     try:
         done = subprocess.run(
             words,

@@ -1,8 +1,8 @@
 """The local page: the state of the box for a technician with a phone. Off unless [page] listen is set.
 
 It shows and changes nothing. On loopback it is open; elsewhere it asks for the set-up code of [page] code_file, once
-for each browser, and takes five wrong ones a minute from everybody together. A foreign Host is refused, so that no page of
-the internet reads it through the technician's browser (DNS rebinding).
+for each browser, and takes five wrong ones a minute from everybody together. A foreign Host is refused, so that no page
+of the internet reads it through the technician's browser (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ WRONG_MOST, WRONG_S = 5, 60.0
 SHORTEST_CODE = 6
 STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;margin:0 auto;max-width:40rem;padding:1rem;color:#1c1917;"
-    "background:#fafaf9}h1{font-size:1.3rem}h2{font-size:1rem;margin:1.4rem 0 .3rem}dl{display:grid;grid-template-columns:auto 1fr;"
+    "background:#fafaf9}h1{font-size:1.3rem}h2{font-size:1rem;margin:1.4rem 0 .3rem}"
+    "dl{display:grid;grid-template-columns:auto 1fr;"
     "gap:.2rem 1rem;margin:0}dt{color:#57534e}dd{margin:0;overflow-wrap:anywhere}.no{color:#b91c1c;font-weight:600}"
     ".yes{color:#15803d;font-weight:600}input,button{font:inherit;padding:.5rem}"
 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -182,6 +183,21 @@ def render(
         out.middle(clean(line))
     if mark:
         out.big(f"** {clean(mark)} **")
+    return out.cut()
+
+
+def notice(title: str, pairs: Sequence[tuple[str, str]], code: str = "", paper: Paper | None = None) -> bytes:
+    """A slip that is no order's: what the box says of itself. Pairs of label and text; no label: a plain line."""
+    out = _Writer(paper or Paper())
+    out.big(clean(title))
+    out.rule()
+    for label, text in pairs:
+        if label:
+            out.labelled(label, text)
+        else:
+            out.plain(clean(text) or " ")
+    if code:
+        out.code(clean(code))
     return out.cut()
 
 

@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     sys.setswitchinterval(0.0005)  # the journal thread must not keep the loop from a byte that is here
     try:
-        relay = Relay(box, wrong.problems if wrong else [])
+        relay = Relay(box, wrong.problems if wrong else [], config=arguments[1])
         relay.start()
         if wrong is None:
             last_good.keep(arguments[1], box)

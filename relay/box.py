@@ -6,12 +6,14 @@ import logging
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
+from config import reload as reloading
 from config.box import Box, Pos
 from config.models import find_by_usb, load_model
 from drivers import DeviceGone, Port, open_pos
@@ -142,9 +144,10 @@ class PosPort:
 
 
 class Relay:
-    def __init__(self, box: Box, config_problems: Sequence[str] = ()) -> None:
-        """`config_problems`: why `box` is not what agent.toml says now, but what last worked."""
-        self.box, self.loop = box, Loop()
+    def __init__(self, box: Box, config_problems: Sequence[str] = (), config: str = "") -> None:
+        """`config_problems`: why `box` is not what agent.toml says now, but what last worked. `config`: the file, which
+        SIGHUP reads again."""
+        self.box, self.loop, self.config = box, Loop(), config
         self.config_problems = list(config_problems)
         self.stopping = False
         self.began = monotonic()
@@ -186,6 +189,7 @@ class Relay:
             log.error("control=%s error=%s hint=printing goes on; no agent can connect", self.box.box.control, error)
         self._expire()
         self.loop.on_signals(self._signalled, signal.SIGTERM, signal.SIGINT)
+        self.loop.on_signals(lambda number: self._reload(), signal.SIGHUP)
         notify("READY=1")
         watchdog = int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6
         if watchdog:
@@ -207,6 +211,20 @@ class Relay:
         for port in self.ports:
             port.close()
         self._stop_when_written(monotonic() + 2.0)
+
+    def _reload(self) -> None:
+        """What can change while it runs does, the rest is said. The file is read beside the loop: disks are slow."""
+
+        def read() -> None:
+            found = reloading.reload(self.config, self.box, "tillwire-relay")
+            self.loop.soon(lambda: taken(found))
+
+        def taken(found: reloading.Changes) -> None:
+            reloading.say(self.config, "tillwire-relay", found)
+            self.box = found.box
+            self.config_problems = list(found.wrong.problems) if found.wrong else []
+
+        threading.Thread(target=read, daemon=True, name="reload").start()
 
     def _stop_when_written(self, until: float) -> None:
         """What was taken from a POS is written, where the printer takes it; then everything is committed."""
