@@ -4,6 +4,8 @@
 #   environment.sh tests      also what the tests run against: brokers, a database, a browser
 #   environment.sh bench      also what the benches compare with
 #   environment.sh guest      also what the virtual machine with the USB bus is made with
+#   environment.sh board      also what packages are made with, and the containers they are tried in
+#   environment.sh image      also what the boards' image is made with, and the emulator that boots it
 # As root (or with sudo that asks nothing) it installs missing system packages, and says which and why.
 # Without, it says what to install; what only some tests need is left out, and those tests say so.
 set -eu
@@ -78,6 +80,24 @@ guest)
     need qemu-system-x86 "the virtual machine" command -v qemu-system-x86_64
     need mmdebstrap "makes its disk from Debian packages" command -v mmdebstrap
     need e2fsprogs "makes its file system" command -v mke2fs
+    ;;
+board | image)
+    need mmdebstrap "makes Debian trees to build and to try in" command -v mmdebstrap
+    need dpkg-dev "makes packages" command -v dpkg-deb
+    need python3-pip "fetches the locked packages for other machines" "$PYTHON" -m pip --version
+    need openssl "signs and checks updates" command -v openssl
+    need systemd-container "runs a Debian with its own systemd" command -v systemd-nspawn
+    if [ "$1" = image ] || [ "${ARCH:-}" = arm64 ]; then
+        need qemu-user-static "runs the boards' programs while their tree is made" command -v qemu-aarch64-static
+        need binfmt-support "knows them by their header" command -v update-binfmts
+    fi
+    if [ "$1" = image ]; then
+        need genimage "lays file systems into an image, without mounting" command -v genimage
+        need mtools "FAT without mounting" command -v mcopy
+        need dosfstools "makes the FAT partition" command -v mkfs.vfat
+        need e2fsprogs "makes the other partitions" command -v mke2fs
+        need qemu-system-arm "boots the image" command -v qemu-system-aarch64
+    fi
     ;;
 bench)
     need socat "what the relay is measured against" command -v socat
