@@ -14,9 +14,10 @@ EXPOSURE = {
     "tillwire-relay.service": 2.0,
     "tillwire-agent.service": 2.0,
     "tillwire-cloud@.service": 1.5,
-    "tillwire-gadget.service": 6.0,  # root: it makes the gadget and mounts
+    "tillwire-gadget.service": 4.5,  # root: it makes the gadget and mounts
     "tillwire-trial.service": 2.0,
     "tillwire-trial-watch.service": 2.0,
+    "tillwire-update.service": 2.0,
 }
 
 needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")

@@ -87,13 +87,14 @@ find $release/bin -mindepth 1 ! -name 'tillwire*' ! -name 'python*' -delete
 rm -rf $release/bin/python-* $release/include $release/share
 $release/bin/python -m compileall -q -j 2 --invalidation-mode unchecked-hash $release/lib
 BUILD
-env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot "$tree" /bin/sh /build.sh
+env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot "$tree" /bin/sh /build.sh
 
 say "package"
 # Only a change of what the relay is made of makes an update stop the till's line for its third of a second.
 (cd "$tree$release"/lib/python*/site-packages && find relay drivers config receipt serial usb -name '*.py' -o -name '*.sql' -o -name '*.toml' |
     LC_ALL=C sort | xargs sha256sum && echo "$python") | sha256sum | cut -d' ' -f1 >"$tree$release/relay.sha256"
 echo "$version" >"$tree$release/VERSION"
+echo "$mark $arch" >"$tree$release/FOR"
 : "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct "$commit")}"
 export SOURCE_DATE_EPOCH
 root=$work/root
@@ -107,9 +108,13 @@ cp "$here/switch" "$root/usr/lib/tillwire/switch"
 ln -s /usr/lib/tillwire/switch "$root/usr/bin/tillwire-switch"
 ln -s /opt/tillwire/current/bin/tillwire "$root/usr/bin/tillwire"
 cp config/agent.toml "$root/usr/share/tillwire/agent.toml"
+if [ -n "${UPDATE_KEY:-}" ]; then # the public half; without it, this box takes updates by apt alone
+    openssl pkey -pubin -in "$UPDATE_KEY" -pubout -out "$root/usr/share/tillwire/update.pub"
+fi
 cp LICENSE "$root/usr/share/doc/tillwire/copyright"
 for file in systemd/tillwire-relay.service systemd/tillwire-agent.service systemd/tillwire-gadget.service \
-    systemd/tillwire-trial.service systemd/tillwire-trial-watch.service; do
+    systemd/tillwire-trial.service systemd/tillwire-trial-watch.service \
+    systemd/tillwire-update.service systemd/tillwire-update.path; do
     [ ! -e "$file" ] || cp "$file" "$root/lib/systemd/system/"
 done
 for file in systemd/*.rules; do [ ! -e "$file" ] || cp "$file" "$root/lib/udev/rules.d/"; done

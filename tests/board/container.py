@@ -13,7 +13,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 OUT = Path(__file__).parents[2] / "out" / "board"
@@ -79,8 +79,9 @@ class Container:
         end = time.monotonic() + 60
         while time.monotonic() < end:
             for child in children.read_text().split():
-                if Path(f"/proc/{child}/ns/net").readlink() != Path("/proc/self/ns/net").readlink():
-                    return int(child)
+                with suppress(OSError):  # gone again
+                    if Path(f"/proc/{child}/ns/net").readlink() != Path("/proc/self/ns/net").readlink():
+                        return int(child)
             if self._nspawn.poll() is not None:
                 break
             time.sleep(0.05)
