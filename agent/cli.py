@@ -144,6 +144,58 @@ def slip(config: str, printer: str, png: Path | None) -> None:
     sys.exit(1 if finding.level == doctor.WRONG else 0)
 
 
+@main.command("setup")
+@config_option
+@click.option("--printer", default="", metavar="URL", help="usb://auto, tcp://192.168.1.50:9100, serial:///dev/ttyUSB0")
+@click.option("--model", default="auto", metavar="NAME", help="Its model; without it, the printer is asked.")
+@click.option(
+    "--pos", default="", metavar="URL", help="Where the till comes in: gadget://, tcp://0.0.0.0:9100, serial://"
+)
+@click.option("--cloud", default="", metavar="URL", help="The cloud's address: https://HOST.")
+@click.option("--claim", default="", metavar="CODE", help="The code that the console made for this box.")
+@click.option("--name", default="", metavar="ID", help="What the box is called: 8 to 36 of a-z 0-9 -.")
+@click.option("--slip/--no-slip", "slip_at_boot", default=None, help="Print how the box is after each boot.")
+@click.option("--yes", is_flag=True, help="Ask nothing.")
+def setup(
+    config: str, printer: str, model: str, pos: str, cloud: str, claim: str, name: str, slip_at_boot: bool | None,
+    yes: bool,
+) -> None:  # fmt: skip
+    """Find printer and till, write the settings, start the box, claim it. Asks what the options leave out."""
+    import dataclasses
+
+    from agent import doctor, setup_dialogue, site
+    from agent import setup as setting_up
+    from config.load import ConfigError
+
+    tools, path = _tools(config), Path(config)
+    plan = setting_up.Plan(printer, model, pos, cloud, claim, name, slip_at_boot)
+    try:
+        if yes:
+            plan = setting_up.filled(plan, tools)
+            if plan.model == "auto":
+                try:
+                    says, found = setting_up.look_at(plan.printer, path, tools)
+                    click.echo(f"{plan.printer}: {says}")
+                    plan = dataclasses.replace(plan, model=found)
+                except setting_up.NotSetUp as error:
+                    click.echo(f"{error}; taken all the same")
+        else:
+            try:
+                plan = setup_dialogue.talk(plan, path, tools, input, click.echo)
+            except (EOFError, KeyboardInterrupt):
+                click.echo("\nEnded; nothing was changed.", err=True)
+                sys.exit(1)
+        wrong = False
+        for finding in setting_up.carry_out(path, plan, tools, _new_epoch):
+            wrong = wrong or finding.level == doctor.WRONG
+            site.show(finding)
+    except (setting_up.NotSetUp, ConfigError, OSError) as error:
+        click.echo(str(error), err=True)
+        sys.exit(78 if isinstance(error, ConfigError) else 1)
+    click.echo(setting_up.next_step(_box(config)))
+    sys.exit(1 if wrong else 0)
+
+
 @main.command("claim")
 @click.argument("code")
 @click.option(

@@ -225,13 +225,14 @@ def usb(tools: Tools) -> list[dict[str, str]]:
 
 
 def serial_lines(tools: Tools) -> list[str]:
-    """Serial ports with a device behind them, by the path that stays the same where there is one."""
+    """Serial ports with a device behind them, by the path that stays the same where there is one; not the console."""
     found: dict[str, str] = {}
+    consoles = _text(tools.root / "sys/class/tty/console/active").split()
     for pattern in LINES:
         for device in sorted((tools.root / "sys/class/tty").glob(pattern)):
             name = device.name
             real = (device / "device").exists() and _text(device / "type") != "0"  # an 8250 that is not there
-            if real and (tools.root / "dev" / name).exists():
+            if real and name not in consoles and (tools.root / "dev" / name).exists():
                 found[name] = f"/dev/{name}"
     for stable in sorted((tools.root / "dev/serial/by-id").glob("*")):
         name = stable.resolve().name

@@ -42,7 +42,7 @@ def status(told: dict[str, Any], *, models: Sequence[str], claim: str = "", web:
     for alert in told.get("alerts") or []:
         pairs.append(("Alert", alert))
     code = web
-    if not claimed:
+    if not claimed and not told.get("online"):
         pairs += [("", ""), ("", "This box belongs to nobody yet.")]
         if claim:
             pairs.append(("Claim code", claim))
