@@ -1,21 +1,27 @@
 """The reading child, seen from the agent: give it jobs, start it again when it died, never wait for it in vain.
 
-The other side is agent/reader.py. Whatever stands on paper, a job costs at most TRIES children and TRIES x LIMIT_S.
+The other side is agent/reader.py. Whatever stands on paper, a job costs at most TRIES children and TRIES x LIMIT_S of
+their computing time. On a board that has no time to spare they may take PATIENCE times as long by the clock: a busy
+machine is no job's fault, and a receipt is not to go out without its bytes for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 log = logging.getLogger("tillwire.agent")
 
 TRIES = 3
 START_S = 30.0  # for the child to load
-LIMIT_S = 5.0  # for one reading; 4 MiB take well below one second
+LIMIT_S = 5.0  # of computing, for one reading; 4 MiB take well below one second
+PATIENCE = 12  # times LIMIT_S, by the clock
 
 
 class Unreadable(Exception):
@@ -73,7 +79,7 @@ class Reader:
             child = await self._running()
             assert child.stdin is not None and child.stdout is not None
             try:
-                async with asyncio.timeout(LIMIT_S):
+                async with _limit(child):
                     for raw in raws:
                         child.stdin.write(b"k" + len(raw).to_bytes(4, "big") + raw)
                     return [(await _frame(child.stdout))[1] for _ in raws]
@@ -100,7 +106,7 @@ class Reader:
         assert child.stdin is not None and child.stdout is not None
         form = raw if masked else None
         try:
-            async with asyncio.timeout(LIMIT_S):
+            async with _limit(child):
                 if profile:
                     child.stdin.write(b"p" + len(profile).to_bytes(4, "big") + profile)
                 child.stdin.write((b"r" if masked else b"m") + len(raw).to_bytes(4, "big") + raw)
@@ -114,7 +120,7 @@ class Reader:
                 return Read(form, body, what == b"R")
         except TimeoutError:
             await self.stop()
-            raise Unreadable(f"no result within {LIMIT_S:.0f} s: the child was killed", form) from None
+            raise Unreadable(f"no result within {LIMIT_S:g} s of computing: the child was killed", form) from None
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             code = await child.wait()
             self._child = None
@@ -139,6 +145,35 @@ class Reader:
                 await self.stop()
                 raise NoReader(f"the reading child does not start: {' '.join(self._command)}; see the log") from error
         return self._child
+
+
+@asynccontextmanager
+async def _limit(child: asyncio.subprocess.Process) -> AsyncIterator[None]:
+    """Raises TimeoutError when the child has computed for LIMIT_S, or PATIENCE times as long went by."""
+    loop = asyncio.get_running_loop()
+    end, most = loop.time() + PATIENCE * LIMIT_S, _computed(child.pid) + LIMIT_S
+    async with asyncio.timeout(LIMIT_S) as limit:
+
+        def look() -> None:
+            left = min(most - _computed(child.pid), end - loop.time())
+            if left > 0 and not limit.expired():
+                limit.reschedule(loop.time() + left + LIMIT_S / 10)
+                again.append(loop.call_later(left, look))
+
+        again = [loop.call_later(LIMIT_S * 0.9, look)]
+        try:
+            yield
+        finally:
+            again[-1].cancel()
+
+
+def _computed(pid: int) -> float:
+    """Seconds of processor time that a process has had; without end where that cannot be told."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return float("inf")
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def _frame(stream: asyncio.StreamReader) -> tuple[bytes, bytes]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 from wire.messages import Reading
 
 MOST_PACKED = 80 * 1024  # deflated bytes of a reading: with its envelope it fits one message
-ALONE_S = 20  # a job that takes longer ends the child, also when nobody is left to kill it
+ALONE_S = 20.0  # of computing: a job that takes longer ends the child, also when nobody is left to kill it
 MOST_MEMORY = 1 << 30  # of address space: whatever the paper claims, the box has room left for the rest
 READY = b"h"
 RASTER_ONLY = b"R"  # as the what of the answer: as "r", and the paper is nothing but a picture
@@ -51,7 +51,7 @@ def main() -> None:
     profile, habits = None, Habits()
     put(stdout, READY, b"")
     while frame := take(stdin):
-        signal.alarm(ALONE_S)
+        signal.setitimer(signal.ITIMER_PROF, ALONE_S)
         what, raw = frame
         if what == b"p":
             profile = unpack(raw)
@@ -65,7 +65,7 @@ def main() -> None:
             habits.learn(read.receipts)
             put(stdout, RASTER_ONLY if read.raster_only else b"r", pack(read))
         profile = None
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def pack(read: Read) -> bytes:

@@ -233,10 +233,13 @@ class Reading:
     async def _compare(self, newest: int, listed: set[Key], were: set[Key]) -> None:
         """Rows of the outbox that the relay did not list. Those under an old key go: the job has another row. Those
         whose bytes it still has (acknowledged ones that the cloud wants again) stay. Of the others only the reading is
-        left: it is sent without them."""
+        left, and is sent without them: those that the cloud had acknowledged before (it says `duplicate`), and those
+        that were lost with a journal. While rows of a damaged journal still come home nothing is concluded."""
         rows = await self.store.run(lambda c: outbox.jobs_up_to(c, newest))
         moved = [row_id for row_id, key in rows if key in were]
         await self.store.run(lambda c: outbox.delete(c, moved))
+        if self._salvaging:
+            return
         doubtful = [(row_id, key) for row_id, key in rows if key not in listed and key not in were]
         for start in range(0, len(doubtful), 40):
             group = doubtful[start : start + 40]
@@ -244,7 +247,7 @@ class Reading:
             there = {_key(header) for header, _ in jobs if "key" in header}
             lost = [row_id for row_id, key in group if key not in there]
             if lost:
-                log.warning("jobs=%d the relay has no bytes of them any more: their readings are sent alone", len(lost))
+                log.warning("jobs=%d let go of by the relay, or lost with its journal: told without bytes", len(lost))
                 await self.store.run(lambda c, ids=lost: outbox.withhold(c, ids))  # type: ignore[misc]
 
     async def _bury_lost(self, there: Mapping[str, int | None]) -> None:

@@ -192,7 +192,7 @@ class Intake:
         keys = {(j.merchant, j.box, j.message.epoch, j.message.seq) for j in batch.jobs}
         known = _known(connection, keys)
         foreign = journals.foreign(connection, {(j.merchant, j.box, j.message.epoch) for j in batch.jobs})
-        rows, sheets, at = [], [], now_ms()
+        rows, sheets, again, at = [], [], list[_Job](), now_ms()
         for job in batch.jobs:
             m = job.message
             key = (job.box, m.epoch, m.seq)
@@ -215,6 +215,8 @@ class Intake:
                 came[job.merchant, job.box, m.epoch].append((m.seq, m.seq))
                 out.answers[job.box].acks.append(Ack(m.epoch, m.seq, m.sha256, "stored"))
             elif there == m.sha256:
+                if m.raw is not None:
+                    again.append(job)
                 out.duplicates += 1
                 out.answers[job.box].acks.append(Ack(m.epoch, m.seq, m.sha256, "duplicate"))
             else:
@@ -222,6 +224,8 @@ class Intake:
                 _conflict(connection, job, at)
         self._insert_job.many(connection, rows)
         self._insert_paper.many(connection, sheets)
+        for job in again:
+            _fill_in(connection, job)
         out.stored += len(rows)
 
     def _parts(self, connection: sa.Connection, batch: _Sorted, out: Outcome) -> None:
@@ -230,7 +234,7 @@ class Intake:
         known = _known(connection, {(mer, box, p.epoch, p.seq) for mer, box, p, _ in batch.parts})
         at = now_ms()
         for merchant, box, piece, payload in batch.parts:
-            if known.get((box, piece.epoch, piece.seq)) == piece.sha256:
+            if known.get((box, piece.epoch, piece.seq)) == piece.sha256 and not _bare(connection, merchant, box, piece):
                 out.duplicates += 1
                 out.answers[box].acks.append(Ack(piece.epoch, piece.seq, piece.sha256, "duplicate"))
                 continue
@@ -355,6 +359,28 @@ def _known(connection: sa.Connection, keys: set[tuple[str, str, str, int]]) -> d
         rows = connection.exec_driver_sql(sql, tuple(value for key in some for value in key))
         out.update({(box, epoch, seq): bytes(sha) for box, epoch, seq, sha in rows})
     return out
+
+
+def _bare(connection: sa.Connection, merchant: str, box: str, of: Captured | Part) -> str | None:
+    """The id of a stored job whose bytes are not here; None where they are."""
+    query = (
+        sa.select(jobs.c.id)
+        .join(papers, sa.and_(papers.c.merchant_id == jobs.c.merchant_id, papers.c.job_id == jobs.c.id))
+        .where(jobs.c.merchant_id == merchant, jobs.c.box == box, jobs.c.epoch == of.epoch, jobs.c.seq == of.seq)
+        .where(jobs.c.sha256 == of.sha256, papers.c.raw.is_(None))
+    )
+    return connection.execute(query).scalar()
+
+
+def _fill_in(connection: sa.Connection, job: _Job) -> None:
+    """A job that came without its bytes comes again with them: what is acknowledged now is stored, and read."""
+    id_ = _bare(connection, job.merchant, job.box, job.message)
+    if id_ is not None:
+        where = papers.c.merchant_id == job.merchant, papers.c.job_id == id_
+        connection.execute(sa.update(papers).where(*where).values(raw=job.message.raw))
+        connection.execute(
+            sa.update(jobs).where(jobs.c.merchant_id == job.merchant, jobs.c.id == id_).values(state="stored", tries=0)
+        )
 
 
 def _conflict(connection: sa.Connection, job: _Job, at: int) -> None:

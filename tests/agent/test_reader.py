@@ -24,6 +24,9 @@ while frame := take(sys.stdin.buffer):
         put(sys.stdout.buffer, b"m", raw)
     if b"POISON" in raw: os._exit(9)
     if b"HANG" in raw: time.sleep(600)
+    if b"SPIN" in raw:
+        while True: pass
+    if b"LATE" in raw: time.sleep(1.0)
     put(sys.stdout.buffer, b"r", b"reading of " + raw)
 """
 
@@ -70,9 +73,26 @@ def test_a_job_that_crashes_the_reading_comes_without_one() -> None:
 
 @pytest.mark.covers("F42")
 def test_a_job_that_hangs_the_reading_comes_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.child.LIMIT_S", 0.5)
+    monkeypatch.setattr("agent.child.LIMIT_S", 0.3)
+    monkeypatch.setattr("agent.child.PATIENCE", 2)
     results, _, crashes = read(b"HANG", b"good", child=CHILD)
     assert results[0].raw == b"HANG" and not results[0].packed and results[1].packed and crashes == 3
+
+
+@pytest.mark.covers("F42")
+def test_a_job_that_computes_for_ever_comes_without_a_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.child.LIMIT_S", 0.3)
+    monkeypatch.setattr("agent.child.PATIENCE", 10_000)
+    results, _, crashes = read(b"SPIN", b"good", child=CHILD)
+    assert results[0].raw == b"SPIN" and not results[0].packed and results[1].packed and crashes == 3
+
+
+def test_a_machine_without_time_to_spare_is_no_jobs_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the clock it took too long; it has hardly computed. It is not sent without its bytes for that."""
+    monkeypatch.setattr("agent.child.LIMIT_S", 0.3)
+    monkeypatch.setattr("agent.child.PATIENCE", 10_000)
+    (result,), _, crashes = read(b"4111 LATE", child=CHILD)
+    assert result.raw == b"XXXX LATE" and result.packed and crashes == 0
 
 
 @pytest.mark.covers("F42", "A15")

@@ -113,6 +113,29 @@ def test_a_job_that_comes_again_is_acknowledged_as_duplicate(store: Store) -> No
     assert len(rows(store, schema.jobs)) == 1
 
 
+@pytest.mark.covers("F34")
+@pytest.mark.parametrize("size", [10, 150_000], ids=["in one message", "in parts"])
+def test_a_job_that_came_without_its_bytes_gets_them_when_it_comes_again(store: Store, size: int) -> None:
+    """Acknowledged means that all of it is stored: also where a box could tell the reading first, and the bytes later.
+    What was erased here stays erased."""
+    intake, epoch = Intake(store, CloudConfig()), str(uuid.uuid4())
+    whole, bare = job(epoch, 1, "x" * size), job(epoch, 1, "x" * size)
+    raw, bare.raw = whole.raw, None
+    came = [packet(m) for m in in_parts(whole)]
+    intake.take([packet(bare)])
+    with store.write() as connection:
+        connection.execute(sa.update(schema.jobs).values(state="read"))
+    for _ in range(2):
+        outcome = intake.take(came)
+        assert {a.result for a in outcome.answers[BOX].acks} == {"duplicate"}
+        assert rows(store, schema.papers, "raw") == [(raw,)]
+    assert rows(store, schema.jobs, "state") == [("stored",)], "to be read"
+    with store.write() as connection:
+        connection.execute(sa.delete(schema.papers))
+    intake.take(came)
+    assert rows(store, schema.papers, "raw") == []
+
+
 def test_another_hash_under_the_same_number_is_kept_apart_and_never_acknowledged(store: Store) -> None:
     epoch = str(uuid.uuid4())
     intake = Intake(store, CloudConfig())
