@@ -77,6 +77,7 @@ facts = Table(  # one row for each receipt of a job, and one for a job in which 
     Column("confidence", Float, nullable=False),  # of the least sure field that figures need; 0..1
     Column("to_check", Boolean, nullable=False),  # not sure enough, and no person looked at it
     _words("customer_id"),
+    _words("same_as"),  # the job that says this again, where this one was not printed whole; "": none
     Index(None, "merchant_id", "at"),
     Index(None, "merchant_id", "day"),
     Index(None, "merchant_id", "total", "at"),
