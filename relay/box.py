@@ -17,6 +17,7 @@ from config import reload as reloading
 from config.box import Box, Pos
 from config.models import find_by_usb, load_model
 from drivers import DeviceGone, Port, open_pos
+from relay import priority
 from relay.control import Server
 from relay.cut import Counters, Settings
 from relay.desk import Desk
@@ -151,6 +152,7 @@ class Relay:
         self.config_problems = list(config_problems)
         self.stopping = False
         self.began = monotonic()
+        self.priorities_lost = 0
         capture = box.capture
         self.settings = Settings(capture.hold_cut_ms / 1000, capture.quiet_ms / 1000)
         self.journal = Journal(
@@ -177,6 +179,7 @@ class Relay:
     def start(self) -> None:
         """Printing first: devices, then the journal, then the control socket. Raises AlreadyRunning, ValueError."""
         self.journal.lock()
+        priority.claim(self._priority_lost)
         for printer in self.printers.values():
             printer.open()
         for port in self.ports:
@@ -216,6 +219,7 @@ class Relay:
         """What can change while it runs does, the rest is said. The file is read beside the loop: disks are slow."""
 
         def read() -> None:
+            priority.ordinary()
             found = reloading.reload(self.config, self.box, "tillwire-relay")
             self.loop.soon(lambda: taken(found))
 
@@ -279,7 +283,11 @@ class Relay:
         self.control_tell({"event": "interrupted", "printer": printer.name, "pos": link.name, "then": how})
 
     def status(self) -> dict[str, Any]:
-        counters = vars(Counters()) | self.journal.counters | {"loop_turns": self.loop.turns}
+        counters = (
+            vars(Counters())
+            | self.journal.counters
+            | {"loop_turns": self.loop.turns, "priority_lost": self.priorities_lost}
+        )
         for counted in [p.counters.counted() for p in self.printers.values()] + [p.counted() for p in self.ports]:
             for name, value in counted.items():
                 counters[name] += value
@@ -289,8 +297,12 @@ class Relay:
             "counters": counters,
             "capture": "degraded" if self.journal.degraded or any(self._broken()) else "ok",
             "config_problems": self.config_problems[:5],
+            "priority": "real-time" if priority.granted() else "ordinary",
             "up_s": round(monotonic() - self.began, 1),
         }
+
+    def _priority_lost(self) -> None:
+        self.priorities_lost += 1
 
     def _broken(self) -> list[bool]:
         return [link.capture.broken for port in self.ports for link in port.links]

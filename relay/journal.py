@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from relay import rescue
+from relay import priority, rescue
 from relay.loop import Loop
 from relay.store import Full, Key, Recording, Store
 
@@ -195,6 +195,7 @@ class Journal:
     # ------------------------------------------------------------------ the thread's side
 
     def _run(self) -> None:
+        priority.ordinary()
         stopping = False
         while not stopping:
             ops: list[_Op | None] = []

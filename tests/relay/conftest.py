@@ -22,6 +22,7 @@ import pytest
 
 from tests.simulators.ports import free_port
 from tests.simulators.printer import SimulatedPrinter
+from tests.simulators.system import DIE_WITH_PARENT
 
 LIMIT = 45.0  # seconds that anything may take on a machine that is busy with other things: no test measures time by it
 
@@ -103,11 +104,12 @@ class Box:
         self.config = folder / "agent.toml"
         self.config.write_text("\n".join(lines))
 
-    def start(self, wait: bool = True, first: str = "", **env: str) -> Box:
-        """`first`: what the relay's process does before it begins, in Python: to break something, or to have time."""
-        command = [sys.executable, "-m", "relay"]
+    def start(self, wait: bool = True, first: str = "", within: tuple[str, ...] = (), **env: str) -> Box:
+        """`first`: what the relay's process does before it begins, in Python: to break something, or to have time.
+        `within`: a command that runs it."""
+        command = [*DIE_WITH_PARENT, *within, sys.executable, "-m", "relay"]
         if first:
-            command[1:] = ["-c", f"{first}\nimport sys\nfrom relay.__main__ import main\nsys.exit(main())"]
+            command[-2:] = ["-c", f"{first}\nimport sys\nfrom relay.__main__ import main\nsys.exit(main())"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, "--config", str(self.config)],
