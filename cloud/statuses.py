@@ -8,7 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from cloud import boxes as box_table
-from cloud import claims, events, journals
+from cloud import claims, events, faults, journals
 from cloud.store.schema import boxes, epochs, outbox
 from wire.messages import Result, Status, decode, now_ms
 
@@ -48,6 +48,8 @@ def status_of(connection: sa.Connection, merchant: str, box: str, status: Status
     connection.execute(sa.update(boxes).where(boxes.c.id == box).values(**values))
     if old.online != status.online or _shown(old.status) != _shown(text):
         events.add(connection, merchant, "box.changed", box, {"online": status.online})
+        if status.online:
+            faults.keep(connection, merchant, box, status, at)
     if status.online and old.online is not True:  # it may have missed what we told it
         connection.execute(
             sa.update(outbox)

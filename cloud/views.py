@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from cloud import words
+from cloud import faults, words
 from cloud.api.shapes import (
     BoxOut,
     EventOut,
@@ -23,6 +23,7 @@ from cloud.api.shapes import (
 )
 from cloud.holes import watermark
 from cloud.store.schema import alarms, boxes, epochs, events, history, holes, jobs, orders, papers, receipts, slips
+from cloud.strings import FIRST, strings
 from wire.messages import Status
 
 HEAD = [c for c in jobs.columns if c.name not in ("lines",)]
@@ -78,7 +79,7 @@ def _order(row: Any) -> OrderOut:
         state=row.state,
         proof=row.proof,
         reason=row.reason,
-        says=words.order(row.state, row.proof, row.reason),
+        says=words.order(strings(FIRST), row.state, row.proof, row.reason),
         box=row.box,
         printer=row.printer,
         created_at=iso_sure(row.created_at),
@@ -201,18 +202,21 @@ def box_list(connection: sa.Connection, merchant: str, box: str | None = None, j
     query = sa.select(boxes).where(boxes.c.merchant_id == merchant, boxes.c.revoked_at.is_(None))
     if box is not None:
         query = query.where(boxes.c.id == box)
+    since, english = faults.of(connection, merchant), strings(FIRST)
     out = []
     for row in connection.execute(query.order_by(boxes.c.id)):
         status = msgspec.json.decode(row.status, type=Status) if row.status else None
         printers = []
         for state in status.printers if status else []:
-            says, is_ready = words.printer(state)
-            printers.append(PrinterOut(state.name, says, is_ready, msgspec.to_builtins(state)))
+            word, is_ready = words.printer(state)
+            at = since.get((row.id, state.name))
+            says = english(f"states.printer.{word}")
+            printers.append(PrinterOut(state.name, says, is_ready, msgspec.to_builtins(state), word, iso(at)))
         out.append(
             BoxOut(
                 id=row.id,
                 online=row.online,
-                says=words.box(row.online),
+                says=words.box(english, row.online),
                 seen_at=iso(row.status_at),
                 version=status.version if status else "",
                 backlog=status.backlog if status else 0,

@@ -1,61 +1,56 @@
-"""States in sentences, for people. One place, so that the page, the API and notices say the same."""
+"""States in sentences, for people, in their language. One place, so that the page, the API and notices say the same.
+
+`t` are the strings of a language (cloud/strings.py); the sentences stand in locales/LANGUAGE/states.toml.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import re
 
+from cloud.review import REASONS
+from cloud.strings import FIRST, Strings
 from receipt.model import minor_digits
 from wire.messages import OrderState, PrinterState
 
 S = OrderState
-ORDER = {
-    S.SUBMITTED: "just arrived",
-    S.REVIEW: "waits for you",
-    S.ACCEPTED: "accepted – on its way to the box",
-    S.QUEUED: "accepted – on its way to the box",
-    S.SENT: "sent – the box has not answered yet",
-    S.RECEIVED: "at the box – waits for the printer",
-    S.PRINTING: "printing now",
-    S.REPRINTING: "printing a copy now",
-    S.REJECTED: "rejected",
-    S.FAILED: "not printed",
-    S.UNCONFIRMED: "maybe printed – look at the paper",
-    S.CANCELLING: "being cancelled – asking the box",
-    S.CANCELLED: "cancelled",
-    S.EXPIRED: "not printed in time",
-    S.CLOSED: "settled by a person",
-}
-PROOF = {
-    "L1": "printed – the printer confirmed it",
-    "L2": "printed – the printer confirmed it after printing",
-    "L3": "printed – the printer's job list confirms it",
-}
 WITH_REASON = (S.REJECTED, S.FAILED, S.CANCELLED, S.EXPIRED)
 SIGNS = {"EUR": "€", "USD": "$", "GBP": "£", "CNY": "¥", "JPY": "¥", "CHF": "CHF ", "KRW": "₩", "INR": "₹"}
+SHOWN_ELSEWHERE = ("new_order", "printer")  # alerts of a box that the page shows as an order, as a printer
 
 
-ALERT = {  # what the page says in place of the box's own words; "": the page shows it elsewhere
-    "new_order": "",
-    "sound": "cannot make a sound – check its loudspeaker and sound card",
-}
-
-
-def alert(text: str) -> str:
+def alert(t: Strings, text: str) -> str:
     """ "kind:subject (state) text", as a box's status names an alert -> a sentence for the merchant, or "".
 
-    >>> alert("printer:main (sounding) printer main: out of paper")
-    'printer main: out of paper'
+    Boxes speak English, and more exactly than we can: their own words, where they are understood.
     """
     name, _, rest = text.partition(" (")
-    says = rest.partition(") ")[2]
-    return ALERT.get(name.partition(":")[0], says or text)
+    kind = name.partition(":")[0]
+    key = f"states.alert.{kind}"
+    if kind in SHOWN_ELSEWHERE:
+        return ""
+    if key in t and (t.lang != FIRST or kind == "sound"):
+        return t(key)
+    return rest.partition(") ")[2] or text
 
 
-def order(state: str, proof: str, reason: str) -> str:
+def alarm(t: Strings, kind: str, about: str, text: str) -> str:
+    """An alarm of the cloud; `text` is what it says in English."""
+    key = f"states.alarm.{kind}"
+    if t.lang == FIRST or key not in t:
+        return text
+    number = re.match(r"Order (\S+)", text)
+    return t(key, number=number[1] if number else about, object=about)
+
+
+def order(t: Strings, state: str, proof: str = "", reason: str = "", code: str = "") -> str:
     if state == S.PRINTED:
-        return PROOF.get(proof, "printed")
-    words = ORDER.get(OrderState(state), state)
-    return f"{words}: {reason}" if reason and state in WITH_REASON else words
+        key = f"states.proof.{proof.lower()}"
+        return t(key if key in t else "states.order.printed")
+    said = t(f"states.order.{state}") if f"states.order.{state}" in t else state
+    if not reason or state not in WITH_REASON:
+        return said
+    told = t(f"states.reject.{code}") if t.lang != FIRST and code and reason == REASONS.get(code) else reason
+    return t("states.because", what=said, why=told)
 
 
 def tone(state: str) -> str:
@@ -70,24 +65,24 @@ def tone(state: str) -> str:
 
 
 def printer(state: PrinterState) -> tuple[str, bool]:
-    """-> (in words, whether it prints)."""
+    """-> (a word of states.printer, whether it prints)."""
     if not state.connected:
-        return "not connected", False
+        return "gone", False
     if state.cover_open:
-        return "cover is open", False
+        return "cover_open", False
     if state.paper == "out":
-        return "out of paper", False
+        return "paper_out", False
     if state.error:
-        return "error – look at the printer", False
+        return "error", False
     if state.online is False:
-        return "offline – look at the printer", False
+        return "offline", False
     if state.paper == "near":
-        return "ready – paper is running low", True
+        return "paper_low", True
     return ("ready", True) if state.online else ("connected", True)
 
 
-def box(online: bool | None) -> str:
-    return {None: "never connected yet", True: "connected", False: "not connected"}[online]
+def box(t: Strings, online: bool | None) -> str:
+    return t({None: "states.box.never", True: "states.box.on", False: "states.box.off"}[online])
 
 
 def money(amount: int | None, currency: str | None) -> str:
@@ -104,10 +99,7 @@ def money(amount: int | None, currency: str | None) -> str:
     return f"{'-' if amount < 0 else ''}{SIGNS.get(code, code + ' ' if code else '')}{text}"
 
 
-def kind(name: str, table: str = "") -> str:
-    words = {"dine_in": "Dine-in", "takeaway": "Takeaway", "delivery": "Delivery"}.get(name, name)
-    return f"{words} · table {table}" if table else words
-
-
-def item(value: dict[str, Any]) -> str:
-    return f"{value.get('quantity', 1)} × {value.get('name', '')}"
+def kind(t: Strings, name: str, table: str = "") -> str:
+    key = f"states.kind.{name}"
+    said = t(key) if key in t else name
+    return t("states.at_table", kind=said, table=table) if table else said

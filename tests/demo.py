@@ -3,8 +3,8 @@
 A simulated till prints through TCP and through a serial line onto one simulated printer; a box (relay and agent) stands
 between; the cloud stores, acknowledges, and sends orders. What is shown is read from the real doors and databases.
 
---seconds N     run that long; exit 0 only if every receipt that was printed was stored, acknowledged and released, and
-                every order from a table is on paper
+--seconds N     run that long, over one month's past in place of six; exit 0 only if every receipt that was printed was
+                stored, acknowledged and released, and every order from a table is on paper
 --no-till       no simulated till (make run): print to the address it shows, from a real one
 --printer URL   a real printer in place of the simulated one: tcp://192.168.1.50:9100, serial:///dev/ttyUSB0?baud=38400
 --plain         one line per fact, no live view
@@ -203,7 +203,7 @@ class Demo:
         try:
             self.system.set_up()
             if not self.args.no_till:
-                fill(self.system.cloud_db, MERCHANT, BOX, per_day=35)
+                fill(self.system.cloud_db, MERCHANT, BOX, months=1 if self.args.seconds else 6, per_day=35)
             self.system.start()
             say(f"Up after {time.monotonic() - began:.1f} s. Everything is in {self.folder} until this ends.")
             say(f"Console: {self.system.url}   name: {USER}   password: {PASSWORD}")

@@ -165,6 +165,8 @@ class PrinterOut(Struct):
     says: str
     ready: bool
     status: dict[str, Any]
+    state: str = ""  # ready | connected | paper_low | paper_out | cover_open | error | offline | gone
+    since: str | None = None
 
 
 class JournalOut(Struct):

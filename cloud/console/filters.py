@@ -73,5 +73,4 @@ FILTERS = {
     "clock": clock,
     "columns": columns,
     "tidy": tidy,
-    "alert": words.alert,
 }

@@ -22,7 +22,8 @@ from cloud.api.shapes import check_text
 from cloud.auth import Who
 from cloud.console.desk import HIDDEN, Ask, Desk
 from cloud.console.period import change, period
-from cloud.rules import Pace
+from cloud.review import REASONS
+from cloud.rules import Pace, Review
 from cloud.strings import Strings
 from wire.messages import now_ms
 
@@ -30,6 +31,7 @@ RECEIPTS, ORDERS = 12, 30
 PAUSE_S = 0.25  # between two looks at what is new, for one live page
 BEAT_S = 15.0
 PACE_MS = 3_600_000
+MOST_PREP_MIN = 480
 
 
 def routes(desk: Desk) -> list[Any]:
@@ -56,10 +58,14 @@ def routes(desk: Desk) -> list[Any]:
         if action not in ("accept", "reject", "cancel", "close", "reprint", "acknowledge"):
             raise not_found()
         form = await request.form()
-        reason = str(form.get("reason", "")).strip()[:200]
+        reason, code = str(form.get("reason", "")).strip()[:200], str(form.get("code", "other"))
         if check_text(reason):
             raise Problem(422, "bad-text", "The reason holds a control character.")
-        await anyio.to_thread.run_sync(today.act, who, order_id, action, reason)
+        minutes = str(form.get("minutes", ""))
+        if minutes and not (minutes.isascii() and minutes.isdigit() and int(minutes) <= MOST_PREP_MIN):
+            raise Problem(422, "bad-minutes", f"Minutes are a number up to {MOST_PREP_MIN}.")
+        wish = Wish(reason, code, int(minutes) if minutes else None)
+        await anyio.to_thread.run_sync(today.act, who, order_id, action, wish)
         return Response({"ok": True})
 
     @post("/alarms/clear", status_code=200, **HIDDEN)
@@ -81,6 +87,15 @@ def routes(desk: Desk) -> list[Any]:
         return desk.back(request, form, "/")
 
     return [home, live, act, clear, pace]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a person said with a button."""
+
+    reason: str = ""
+    code: str = "other"  # of a rejection: one of cloud/review.py REASONS
+    minutes: int | None = None  # promised; None: what the shop says for all
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +126,13 @@ def sales_so_far(connection: sa.Connection, merchant: str) -> Sales:
     return Sales(today, before, change(today, before), p.span.currency, p.today)
 
 
+def promised(connection: sa.Connection, merchant: str) -> int:
+    """Minutes that a customer is promised where nobody says otherwise."""
+    pace = rules.load(connection, merchant, Pace)
+    busy = pace.mode == "busy" and (pace.until_ms is None or pace.until_ms > now_ms())
+    return rules.load(connection, merchant, Review).prep_min + (pace.extra_min if busy else 0)
+
+
 class Today:
     def __init__(self, desk: Desk) -> None:
         self._desk, self._cloud = desk, desk.cloud
@@ -124,10 +146,13 @@ class Today:
             alarms = views.standing_alarms(connection, who.merchant)
             figures = self._figures(connection, who.merchant, boxes)
             pace = rules.load(connection, who.merchant, Pace)
+            promise = promised(connection, who.merchant)
         standing = pace.until_ms is None or pace.until_ms > now_ms()
         return {
             "pace": pace.mode if standing else "normal",
             "pace_until": pace.until_ms if standing else None,
+            "promise": promise,
+            "reasons": [code for code in REASONS if code != "paused"],
             "after": after,
             "orders": found,
             "receipts": receipts,
@@ -146,22 +171,23 @@ class Today:
             "sales": sales_so_far(connection, merchant),
         }
 
-    def act(self, who: Who, order_id: str, action: str, reason: str) -> None:
+    def act(self, who: Who, order_id: str, action: str, wish: Wish) -> None:
+        limits = self._cloud.config.orders
         with self._cloud.store.write() as connection:
             if action == "accept":
-                orders.accept(connection, who.merchant, order_id, who.name, self._cloud.config.orders)
+                orders.accept(connection, who.merchant, order_id, who.name, limits, wish.minutes)
             elif action == "reject":
-                orders.reject(connection, who.merchant, order_id, who.name, reason or "the shop cannot take it now")
+                orders.reject(connection, who.merchant, order_id, who.name, wish.reason, wish.code)
             elif action == "cancel":
-                reason = reason or "cancelled by the shop"
-                orders.cancel(connection, who.merchant, order_id, who.name, reason, self._cloud.config.orders)
+                reason = wish.reason or "cancelled by the shop"
+                orders.cancel(connection, who.merchant, order_id, who.name, reason, limits)
             elif action == "reprint":
-                orders.reprint(connection, who.merchant, order_id, who.name, reason, self._cloud.config.orders)
+                orders.reprint(connection, who.merchant, order_id, who.name, wish.reason, limits)
                 audit.add(connection, who.merchant, who.name, "order.reprint", order_id)
             elif action == "acknowledge":
                 orders.acknowledge(connection, who.merchant, order_id)
             else:
-                orders.close(connection, who.merchant, order_id, who.name, reason or "settled by the shop")
+                orders.close(connection, who.merchant, order_id, who.name, wish.reason or "settled by the shop")
         self._cloud.bell.ring()
 
     def set_pace(self, who: Who, mode: Any) -> None:
@@ -218,6 +244,7 @@ class Today:
                 return after, []
             latest = {(event.kind.split(".")[0], event.object): event for event in new}
             out: list[dict[str, Any]] = []
+            promise = promised(connection, who.merchant)
             receipts = [about for kind, about in latest if kind == "receipt"][-RECEIPTS:]
             for about in receipts:
                 found = views.receipt(connection, who.merchant, about, full=False)
@@ -225,13 +252,14 @@ class Today:
                     out.append({"slot": "receipts", "id": f"r-{about}", "html": piece("receipt", found)})
             for kind, about in latest:
                 if kind == "order" and (order := views.order(connection, who.merchant, about)):
-                    html = piece("order", order, "orders:write" in who.scopes)
+                    html = piece("order", order, "orders:write" in who.scopes, promise)
                     out.append({"slot": "orders", "id": f"o-{about}", "html": html, "state": order.state})
             boxes = views.box_list(connection, who.merchant, journals=False)
             if any(kind == "box" for kind, _ in latest):
                 out.append({"id": "boxes", "html": piece("boxes", boxes)})
-            if any(kind == "alarm" for kind, _ in latest):
-                out.append({"id": "alarms", "html": piece("alarms", views.standing_alarms(connection, who.merchant))})
+            if any(kind in ("alarm", "box") for kind, _ in latest):
+                alarms = views.standing_alarms(connection, who.merchant)
+                out.append({"id": "alarms", "html": piece("alarms", alarms, boxes)})
             figures = self._figures(connection, who.merchant, boxes)
             out.append({"id": "figures", "html": piece("figures", figures)})
         return new[-1].n, out

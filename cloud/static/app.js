@@ -21,7 +21,8 @@
       const left = new Date(c.dataset.until) - Date.now();
       c.dataset.whole ||= Math.max(left, 1);
       c.style.setProperty("--left", `${Math.max(0, Math.min(100, (100 * left) / Math.max(c.dataset.whole, 600000)))}%`);
-      c.title = left > 0 ? `${Math.ceil(left / 60000)} min left` : "time is over";
+      const said = c.nextElementSibling;
+      if (said) said.textContent = left > 0 ? `${Math.ceil(left / 60000)} ${body.dataset.sayLeft}` : body.dataset.sayOver;
     }
   }
 
@@ -33,7 +34,7 @@
     localTimes(fresh);
     const old = document.getElementById(piece.id);
     if (old) {
-      if (old.querySelector(".reasons") && old.dataset.state === fresh.dataset.state) return; // someone is choosing
+      if ((old.querySelector(".reasons") || old.querySelector("[name=minutes]")?.value) && old.dataset.state === fresh.dataset.state) return; // someone is choosing
       const focused = old.contains(document.activeElement) ? document.activeElement.dataset.do : null;
       old.replaceWith(fresh);
       if (focused) fresh.querySelector(`[data-do="${focused}"]`)?.focus();
@@ -63,7 +64,7 @@
     if (answer.status === 401) location.assign("/login");
     if (!answer.ok) {
       const problem = await answer.json().catch(() => ({}));
-      throw new Error(problem.detail || "It did not work. Try again.");
+      throw new Error(problem.detail || body.dataset.sayDidNotWork);
     }
   }
 
@@ -95,9 +96,9 @@
       const form = document.getElementById("reject-form").content.firstElementChild.cloneNode(true);
       form.addEventListener("submit", (e) => {
         e.preventDefault();
-        const reason = form.elements.reason.value;
+        const fields = { code: form.elements.code.value, reason: form.elements.reason.value };
         form.remove();
-        act(card, `${path}/reject`, { reason });
+        act(card, `${path}/reject`, fields);
       });
       card.querySelector(".buttons").hidden = true;
       card.querySelector(".buttons").style.display = "none";
@@ -108,7 +109,8 @@
       card.querySelector(".buttons").style.display = "";
       card.querySelector(".reasons").remove();
     } else {
-      act(card, `${path}/${button.dataset.do}`, {});
+      const minutes = button.dataset.do === "accept" && card.querySelector("[name=minutes]")?.value;
+      act(card, `${path}/${button.dataset.do}`, minutes ? { minutes } : {});
     }
   });
 
@@ -141,10 +143,10 @@
     countdowns();
     setInterval(countdowns, 1000);
     const source = new EventSource(`/live?after=${encodeURIComponent(body.dataset.after)}`);
-    source.addEventListener("hello", () => pulse("live", "live"));
+    source.addEventListener("hello", () => pulse("live", body.dataset.sayLive));
     source.addEventListener("news", (event) => JSON.parse(event.data).forEach(take));
     source.addEventListener("error", () => {
-      pulse("gone", source.readyState === EventSource.CLOSED ? "not live – load the page again" : "connecting again");
+      pulse("gone", source.readyState === EventSource.CLOSED ? body.dataset.sayGone : body.dataset.sayConnectingAgain);
       if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000);
     });
   }
