@@ -24,6 +24,8 @@ from tests.simulators.system import System, free_port, listens, until
 CUT = b"\x1dVB\x00"
 NUMBER = re.compile(rb"R(\d{8})")
 VICTIMS = ("relay", "relay", "agent", "agent", "broker", "cloud", "relay+agent", "broker+cloud", "agent+cloud")
+# where computing time counts: who starts quickly dies more often
+QUICK = ("relay",) * 14 + ("broker",) * 6 + ("agent", "relay+agent", "broker+cloud", "agent+cloud")
 
 
 class Sink:
@@ -108,17 +110,33 @@ class Till(threading.Thread):
                 pass
 
 
+class Quickly(System):
+    """Its commands are forked off a nursery too."""
+
+    cloud: Nursery
+
+    def cloud_command(self, *words: str, stdin: str = "") -> str:
+        log = self.folder / "command.log"
+        command = self.cloud.start(["--config", str(self.cloud_toml), *words], log, stdin)
+        until(lambda: command.poll() is not None, 120, " ".join(words))
+        said = log.read_text()
+        if command.poll():
+            raise RuntimeError(f"{' '.join(words)}: {said}")
+        return said.strip().splitlines()[-1]
+
+
 class Campaign:
-    def __init__(self, folder: Path, seed: int, pause_s: float = 0.0) -> None:
-        """`pause_s`: how long the till rests between two receipts."""
-        self.rng, self.sink = random.Random(seed), Sink()
+    def __init__(self, folder: Path, seed: int, pause_s: float = 0.0, victims: tuple[str, ...] = VICTIMS) -> None:
+        """`pause_s`: how long the till rests between two receipts. `victims`: who is killed, each as likely."""
+        self.rng, self.sink, self.victims = random.Random(seed), Sink(), victims
         self.port = free_port()
-        self.system = System(
+        self.system = Quickly(
             folder, broker="nats", printers={"main": self.sink.url}, pos={"till": f"tcp://127.0.0.1:{self.port}"},
             box={"printer.main": {"model": "one-way"}},
         )  # fmt: skip
-        self.system.set_up()
         self.nurseries = {name: Nursery(name) for name in ("relay", "agent", "cloud")}
+        self.system.cloud = self.nurseries["cloud"]
+        self.system.set_up()
         self.grown: dict[str, Grown] = {}
         self.kills: Counter[str] = Counter()
         self.start("broker", "cloud", "relay", "agent")
@@ -157,7 +175,7 @@ class Campaign:
             have, more = self.till.number, self.rng.randint(1, 6)
             until(lambda have=have, more=more: self.till.number >= have + more, 60, "the till prints on")  # type: ignore[misc]
             time.sleep(self.rng.random() * 0.02)  # not to wait for anything: to be killed at any moment
-            names = self.rng.choice(VICTIMS).split("+")
+            names = self.rng.choice(self.victims).split("+")
             self.kill(names)
             self.start(*names)
 

@@ -77,7 +77,7 @@ class State:
 
     position: int
     files: dict[str, bytes]
-    said: list[Op]
+    said: list[Op]  # grows with the next state
 
     def write(self, folder: Path) -> None:
         folder.mkdir(parents=True)
@@ -98,31 +98,34 @@ class Record:
             self.ops.append(Op(chr(kind), pid, thread, where, offset, data[at + name : at + name + size], port))
             at += name + size
 
-    def states(self, count: int, seed: int, skip: tuple[str, ...] = ("-shm",)) -> Iterator[State]:
-        """So many states at random moments. Files whose name ends like `skip` are memory, not disk."""
+    def states(self, count: int, seed: int, skip: tuple[str, ...] = ("-shm", ".reserve")) -> Iterator[State]:
+        """So many states at random moments. Files whose name ends like `skip` are memory, or hold nothing."""
         rng = random.Random(seed)
         cuts = sorted(rng.randrange(1, len(self.ops) + 1) for _ in range(count))
-        disk = Disk(self.folder)
-        done = 0
+        disk = Disk(self.folder, skip)
+        done, said = 0, list[Op]()
         for cut in cuts:
             for op in self.ops[done:cut]:
                 disk.take(op)
+                if op.kind == "S":
+                    said.append(op)
             done = cut
-            files = {n: c for n, c in disk.found(rng).items() if not n.endswith(skip)}
-            yield State(cut, files, [op for op in self.ops[:cut] if op.kind == "S"])
+            yield State(cut, disk.found(rng), said)
 
 
 class Disk:
     """The folder as the kernel has it, and as it may be found."""
 
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
+    def __init__(self, folder: str, skip: tuple[str, ...] = ()) -> None:
+        self.folder, self.skip = folder, skip
         self.now: dict[str, Inode] = {}  # names as the process sees them
         self.sure: dict[str, Inode] = {}  # names that were synced
         self.moves: list[tuple[str, str, Inode | None]] = []  # since: name, "" or its new name, file
         self.syncing: dict[tuple[int, int, str], int] = {}
 
     def take(self, op: Op) -> None:
+        if op.path.endswith(self.skip):
+            return
         if op.kind in "CZ":
             if op.path not in self.now:
                 self.now[op.path] = inode = Inode()

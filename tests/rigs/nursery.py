@@ -50,8 +50,8 @@ class Nursery:
             text=True, cwd=Path(__file__).parents[2],
         )  # fmt: skip
 
-    def start(self, arguments: list[str], log: Path) -> Grown:
-        return Grown(self, int(self.ask({"start": arguments, "log": str(log)})["pid"]))
+    def start(self, arguments: list[str], log: Path, stdin: str = "") -> Grown:
+        return Grown(self, int(self.ask({"start": arguments, "log": str(log), "stdin": stdin})["pid"]))
 
     def ask(self, request: dict[str, object]) -> dict[str, int | None]:
         assert self._parent.stdin is not None and self._parent.stdout is not None
@@ -77,7 +77,7 @@ def main(program: str) -> None:
         if "start" in request:
             pid = os.fork()
             if pid == 0:
-                _live(program, request["start"], request["log"])
+                _live(program, request["start"], request["log"], request["stdin"])
             running.add(pid)
             answer["pid"] = pid
         elif "kill" in request:
@@ -104,12 +104,14 @@ def _kill(pid: int, number: int) -> None:
         os.kill(pid, number)
 
 
-def _live(program: str, arguments: list[str], log: str) -> None:
+def _live(program: str, arguments: list[str], log: str, stdin: str) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     os.setsid()
     fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    null = os.open(os.devnull, os.O_RDONLY)
-    for source, target in ((null, 0), (fd, 1), (fd, 2)):
+    into, out = os.pipe()
+    os.write(out, stdin.encode())
+    os.close(out)
+    for source, target in ((into, 0), (fd, 1), (fd, 2)):
         os.dup2(source, target)
     code = 1
     try:
@@ -120,6 +122,7 @@ def _live(program: str, arguments: list[str], log: str) -> None:
     except BaseException:
         traceback.print_exc()
     finally:
+        sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
 

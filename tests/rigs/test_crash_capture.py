@@ -74,6 +74,7 @@ class Listener:
         self.promises.slips |= {int(n) for n in re.findall(rb"SLIP (\d\d)", stream)}
         for match in CUT.finditer(stream):
             self.promises.cut.add(int(match[1]))
+        del stream[: stream.rfind(b"\x1b@")]  # what is over was heard
 
     def _answers(self, stream: bytearray) -> None:
         while (end := stream.find(b"\n")) >= 0:
@@ -187,7 +188,7 @@ def recorded(
 
 
 def replay(
-    record: Record, port: int, count: int, seed: int, tmp_path: Path, paper: bool = True
+    record: Record, port: int, count: int, seed: int, tmp_path: Path, paper: bool = True, enough: int = 1000
 ) -> list[tuple[State, list[str]]]:
     """The states that break a promise. `paper`: a cut on paper is one; not where the disk fails, and none waits."""
     listener, broken = Listener(port), []
@@ -201,10 +202,13 @@ def replay(
             if wrong := problems(folder, promised):
                 broken.append((state, wrong))
             shutil.rmtree(folder)
+            if len(broken) == enough:
+                break
     return broken
 
 
 @pytest.mark.covers("F1", "F2", "F20")
+@pytest.mark.timeout(600)
 def test_no_power_cut_takes_what_was_promised(recorded: Callable[..., Any], tmp_path: Path) -> None:
     record, port = recorded()
     broken = replay(record, port, STATES, 1, tmp_path)
@@ -214,6 +218,7 @@ def test_no_power_cut_takes_what_was_promised(recorded: Callable[..., Any], tmp_
 
 
 @pytest.mark.covers("F14")
+@pytest.mark.timeout(600)
 def test_a_sync_that_failed_is_never_trusted_again(recorded: Callable[..., Any], tmp_path: Path) -> None:
     """Every ninth sync fails: what it was to write is gone, though the next sync says that all is well. Paper goes on;
     what the agent was told of is there."""
@@ -230,6 +235,7 @@ def test_no_power_cut_takes_what_was_promised_in_many_states(recorded: Callable[
     assert not broken, f"{len(broken)} of {MANY_STATES} states: {broken[0][1]}"
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "fault",
     [
@@ -243,6 +249,5 @@ def test_no_power_cut_takes_what_was_promised_in_many_states(recorded: Callable[
 def test_the_rig_sees_a_journal_that_promises_too_early(
     recorded: Callable[..., Any], tmp_path: Path, fault: str
 ) -> None:
-    record, port = recorded(jobs=40, fault=fault)
-    broken = replay(record, port, 150, 2, tmp_path)
-    assert broken, f"{fault} was not seen in any of 150 states"
+    record, port = recorded(jobs=20, fault=fault)
+    assert replay(record, port, 300, 2, tmp_path, enough=1), f"{fault} was not seen in any of 300 states"

@@ -7,20 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.rigs.campaign import Campaign
+from tests.rigs.campaign import QUICK, VICTIMS, Campaign
 
 
 @pytest.fixture
 def campaign(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Campaign]:
-    seed, pause_s = request.param
-    made = Campaign(tmp_path / "system", seed, pause_s)
+    made = Campaign(tmp_path / "system", *request.param)
     yield made
     made.close()
 
 
 @pytest.mark.covers("F1", "F3", "F5", "F6", "F31")
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("campaign", [(1, 0.04)], indirect=True)
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("campaign", [(1, 0.04, QUICK)], indirect=True)
 def test_two_hundred_kills_lose_nothing_and_double_nothing(campaign: Campaign) -> None:
     campaign.run(200)
     told = campaign.finish()
@@ -29,7 +28,7 @@ def test_two_hundred_kills_lose_nothing_and_double_nothing(campaign: Campaign) -
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize("campaign", [(2, 0.0), (3, 0.0)], indirect=True)
+@pytest.mark.parametrize("campaign", [(2, 0.0, VICTIMS), (3, 0.0, VICTIMS)], indirect=True)
 def test_a_thousand_kills_and_twenty_thousand_receipts(campaign: Campaign) -> None:
     campaign.run(600)
     while campaign.till.number < 10_500:
