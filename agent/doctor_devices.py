@@ -124,7 +124,8 @@ def _judged(device: dict[str, Any], configured: str) -> Iterator[Finding]:
         helps = "it is used as generic; a file in config/printers/ tells what more it can do"
         yield Finding(LOOK, what, f"{name}, {proof}; no such model is known", helps)
     else:
-        yield Finding(OK, what, f"{name}, {proof}" + (f", model {model}" if model else ""))
+        helps = f'model = "{model}" in its section gets all out of it' if configured == "auto" and model else ""
+        yield Finding(OK, what, f"{name}, {proof}" + (f", model {model}" if model else ""), helps)
 
 
 def _reach(scheme: str) -> str:

@@ -20,6 +20,7 @@ from agent.printers import fault_sound, trouble
 from agent.reading import Reading
 from agent.store import DiskBad, Store
 from agent.supervise import Supervisor, notify, watchdog_s
+from agent.update import Updates
 from agent.uplink import Uplink
 from config.box import Box
 from wire import messages
@@ -49,6 +50,7 @@ class Health:
             supervisor,
         )
         self.version = _version()
+        self.updates: Updates | None = None
         self._changed = asyncio.Event()
         self.round_trip_ms: int | None = None  # to the broker and back, of the last status message
         self._last_seq = 0
@@ -60,6 +62,11 @@ class Health:
         door.on_close.append(self._changed.set)
         alerts.on_change.append(self._changed.set)
         mqtt.on_state.append(lambda up: self._changed.set() if up else None)
+
+    def watch_updates(self, updates: Updates) -> None:
+        """What becomes of an update is news."""
+        self.updates = updates
+        updates.on_change.append(self._changed.set)
 
     def will(self) -> bytes:
         """What the broker says of this box when it is cut off."""
@@ -90,6 +97,7 @@ class Health:
             disk_free=_disk_free(self.box.box.state_dir),
             clock=clock.now(),
             alerts=self.alerts.names(),
+            update=self.updates.text if self.updates else "",
         )
 
     def counters(self, relay: dict[str, Any]) -> dict[str, int]:
@@ -127,9 +135,9 @@ class Health:
 
     async def local(self) -> dict[str, Any]:
         """For whoever stands in front of the box: agent/state.py. No secret, nothing of a receipt."""
-        told = msgspec.to_builtins(await self.status(self.mqtt.connected))
+        told = await self.status(self.mqtt.connected)
         kept = ("version", "epoch", "last_seq", "backlog", "printers", "disk_free", "alerts")
-        found: dict[str, Any] = {key: told.get(key) for key in kept}
+        found: dict[str, Any] = {key: msgspec.to_builtins(getattr(told, key)) for key in kept}
         return found | {
             "box": self.name,
             "broker": self.mqtt.cloud.broker,
