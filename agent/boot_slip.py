@@ -10,6 +10,7 @@ from typing import Any
 from agent import clock, own_slips
 from agent.credentials import claimed
 from agent.door import Door, Refused, RelayGone
+from agent.links import addresses
 from agent.mqtt import Mqtt
 from agent.slips import LOCAL
 from agent.state import State
@@ -54,7 +55,7 @@ async def _print(box: Box, door: Door, told: dict[str, Any], slip: str) -> None:
     says = next((str(device.get("says") or "") for device in devices if device["name"] == name), "")
 
     def made() -> bytes:
-        facts = told | {"printers": devices, "addresses": own_slips.addresses()}
+        facts = told | {"printers": devices, "addresses": addresses()}
         models = [box.printer[name].model, says]
         return own_slips.status(facts, models=models, web=box.cloud.web, claimed=claimed(box.cloud))
 

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from agent.doctor import LOOK, OK, WRONG, Finding, Tools
-from agent.links import default_device
+from agent.links import address_of, default_device
 from agent.printers import trouble
 from config.box import Box
 from config.models import find_by_usb, find_model
@@ -272,12 +272,9 @@ def in_the_network(box: Box | None, tools: Tools, network: str) -> Iterator[Find
 
 def own_network(tools: Tools) -> str:
     """The /24 around the box's own address on its way out; "" where it has none."""
-    device = default_device(_text(tools.root / "proc/net/route"))
-    out = tools.run(["ip", "-o", "-4", "addr", "show", *(["dev", device] if device else []), "scope", "global"])
-    words = out.split()
-    if "inet" not in words:
+    address = address_of(default_device(_text(tools.root / "proc/net/route")))
+    if address is None:
         return ""
-    address = ipaddress.ip_interface(words[words.index("inet") + 1])
     return str(ipaddress.ip_network((address.ip, max(24, address.network.prefixlen)), strict=False))
 
 

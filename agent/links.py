@@ -5,12 +5,17 @@ Gives   Way values, from sysfs alone; where NetworkManager and ModemManager run,
 Never   changes anything, waits longer than a few seconds, or raises.
 
 Source: Documentation/ABI/testing/sysfs-class-net; proc_net_wireless; nmcli(1) -t: fields by ":", "\\" before a colon of
-a value; mmcli(1) -K: "key : value" lines.
+a value; mmcli(1) -K: "key : value" lines; netdevice(7).
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import ipaddress
 import re
+import socket
+import struct
 import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +23,7 @@ from typing import Any
 
 TOOL_S = 5.0
 WEAK = 35  # percent
+SIOCGIFADDR, SIOCGIFNETMASK = 0x8915, 0x891B
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,34 @@ def ways(root: Path = Path("/"), run: Any = None) -> list[Way]:
                 modem, used=there.used if there else False, up=modem.up or bool(there and there.up)
             )
     return sorted(found.values(), key=lambda way: (not way.used, not way.up, way.device))
+
+
+def address_of(device: str) -> ipaddress.IPv4Interface | None:
+    """Its IPv4 address and network, asked of the kernel without netlink, which the agent's sandbox forbids."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            address, mask = (
+                socket.inet_ntoa(fcntl.ioctl(sock, number, struct.pack("256s", device.encode()[:15]))[20:24])
+                for number in (SIOCGIFADDR, SIOCGIFNETMASK)
+            )
+        except OSError:  # it has none
+            return None
+    return ipaddress.IPv4Interface(f"{address}/{mask}")
+
+
+def addresses(root: Path = Path("/")) -> list[str]:
+    """The box's own, but loopback's: "192.168.1.23 (eth0)"; of IPv6 those that others reach."""
+    found = []
+    with contextlib.suppress(OSError):
+        for device in sorted((root / "sys/class/net").iterdir()):
+            address = address_of(device.name)
+            if address is not None and not address.ip.is_loopback:
+                found.append(f"{address.ip} ({device.name})")
+    for line in _text(root / "proc/net/if_inet6").splitlines():
+        words = line.split()
+        if len(words) == 6 and words[3] == "00":  # global scope
+            found.append(f"{ipaddress.IPv6Address(bytes.fromhex(words[0]))} ({words[5]})")
+    return found
 
 
 def default_device(routes: str) -> str:

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from agent import links
 from agent.printers import paper
 from receipt.codepages import ESCPOS_PAGES
 from receipt.slip import notice
@@ -82,13 +81,3 @@ def code_pages(models: Sequence[str]) -> bytes:
         parts.append(b"\x1bt" + bytes([number]))
         parts += [bytes(range(start, start + width)) + b"\n" for start in range(0x80, 0x100, width)]
     return b"".join(parts) + b"\x1bt\x00\n\n\n\x1dV\x42\x00"
-
-
-def addresses(run: Any = None) -> list[str]:
-    """The box's own, as `ip` tells them: "192.168.1.23 (eth0)"."""
-    found = []
-    for line in (run or links.run_program)(["ip", "-o", "addr", "show", "scope", "global"]).splitlines():
-        words = line.split()
-        if len(words) > 3 and words[2] in ("inet", "inet6"):
-            found.append(f"{words[3].partition('/')[0]} ({words[1]})")
-    return found

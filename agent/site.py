@@ -15,7 +15,7 @@ from typing import Any
 from agent import own_slips, state
 from agent.credentials import claimed
 from agent.doctor import OK, WRONG, Finding, Tools
-from agent.links import ways
+from agent.links import addresses, ways
 from agent.slips import LOCAL
 from config.box import Box, box_id
 
@@ -61,7 +61,7 @@ def status_slip(box: Box, tools: Tools, printer: str = "") -> bytes:
     devices: list[dict[str, Any]] = tools.ask("probe").get("devices") or []
     if devices:
         told["printers"] = devices
-    told["addresses"] = own_slips.addresses(tools.run)
+    told["addresses"] = addresses(tools.root)
     told["version"] = told.get("version") or version()
     name = printer or next(iter(box.printer))
     known = next((d for d in devices if d.get("name") == name), {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import subprocess
@@ -70,7 +71,9 @@ def test_it_prints_a_test_page_and_the_code_pages(with_printer: Rig, printer: Si
     rig = with_printer.start("relay", "agent")
     code, found = doctor(rig, "--print")
     assert code == 0
-    assert about(found, "test page")["says"] == "printed, proof L1" and about(found, "code pages")["level"] == OK
+    assert (
+        about(found, "test page")["says"].startswith("printed, proof L") and about(found, "code pages")["level"] == OK
+    )
     assert printer.cuts == 2 and b"TEST PAGE" in printer.paper[0] and b"ESC t 19: cp858" in printer.paper[1]
     assert bytes(range(0x80, 0xA0)) in printer.paper[1]
 
@@ -256,9 +259,8 @@ def test_a_scan_finds_who_listens_and_has_a_bound(tmp_path: Path, printer: Simul
     found = list(doctor_devices.in_the_network(None, tools, "127.0.0.1/32"))
     assert [f.says for f in found] == [f"network printer {printer.url}"]
     route = f"Iface\tDestination\tGateway\t...\nwlan0\t{'0' * 8}\t0101A8C0\t3\t0\t0\t600\t{'0' * 8}\t0\t0\t0\n"
-    shown = "3: wlan0    inet 192.168.1.23/16 brd 192.168.255.255 scope global dynamic wlan0\\ valid_lft 1sec\n"
-    tools = board(tmp_path, {"proc/net/route": route}, run=lambda words: shown if "wlan0" in words else "")
-    assert doctor_devices.own_network(tools) == "192.168.1.0/24"
+    monkeypatch.setattr(doctor_devices, "address_of", {"wlan0": ipaddress.IPv4Interface("192.168.1.23/16")}.get)
+    assert doctor_devices.own_network(board(tmp_path, {"proc/net/route": route})) == "192.168.1.0/24"
 
 
 # ---------------------------------------------------------------------- the status slip

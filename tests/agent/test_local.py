@@ -179,6 +179,12 @@ def test_the_ways_out_with_and_without_network_manager(tmp_path: Path) -> None:
     assert str(full["wwan0"]) == "mobile wwan0 up vodafone UK signal 23 % lte"
 
 
+def test_addresses_are_asked_of_the_kernel() -> None:
+    loopback = links.address_of("lo")
+    assert loopback is not None and str(loopback) == "127.0.0.1/8" and links.address_of("nope0") is None
+    assert not [line for line in links.addresses() if line.startswith("127.")]
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [
