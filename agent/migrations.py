@@ -4,7 +4,8 @@ Each database has a set of migrations; one that has run is recorded in the file 
 user_version tells the programs what they find. Version 1 is what the programs themselves make of a new file.
 
 Adding one: write a function below `CAPTURE` or `AGENT` that takes a sqlite_utils.Database and ends with the new
-user_version; bring schema.sql and SCHEMA_VERSION of agent/store.py (SCHEMA of relay/store.py) to the same version.
+user_version; bring schema.sql and SCHEMA_VERSION of agent/store.py (journal.sql and SCHEMA of relay/schema.py) to the
+same version.
 """
 
 from __future__ import annotations
@@ -28,8 +29,19 @@ class Kind:
     steps: Migrations
 
 
-CAPTURE = Kind("capture", 1, Migrations("capture"))
+CAPTURE = Kind("capture", 2, Migrations("capture"))
 AGENT = Kind("agent", 3, Migrations("agent"))
+
+
+@CAPTURE.steps()
+def printers_say_what_they_are(database: Database) -> None:
+    """2: what each printer answered to a probe."""
+    database.execute(
+        "CREATE TABLE printers (name TEXT PRIMARY KEY, url TEXT NOT NULL, maker TEXT NOT NULL, says TEXT NOT NULL,"
+        " model TEXT NOT NULL, proof TEXT NOT NULL, process_id INTEGER NOT NULL, asked_wall_ms INTEGER NOT NULL)"
+        " WITHOUT ROWID"
+    )
+    database.execute("PRAGMA user_version = 2")
 
 
 @AGENT.steps()

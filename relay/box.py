@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 from config import reload as reloading
 from config.box import Box, Pos
-from config.models import find_by_usb, load_model
+from config.models import load_model
 from drivers import DeviceGone, Port, open_pos
-from relay import priority
+from relay import models, priority
 from relay.control import Server
 from relay.cut import Counters, Settings
 from relay.desk import Desk
@@ -161,11 +161,13 @@ class Relay:
         self.journal.on_salvaged = lambda: self.control_tell({"event": "salvaged"})
         self.printers = {
             name: PrinterLink(
-                self.loop, name, printer.url, load_model(_model(printer.url, printer.model)), Counters(),
+                self.loop, name, printer.url, load_model(models.by_device(printer.url, printer.model)), Counters(),
                 self._printer_changed, reprints=printer.when_lost == "reprint", interrupted=self._interrupted,
             )
             for name, printer in box.printer.items()
         }  # fmt: skip
+        for name, printer in self.printers.items():
+            printer.model_is_ours = box.printer[name].model == "auto" and printer.model.name == "generic"
         self.slips = {
             name: Slips(self.loop, printer, self.journal, printer.counters, self.tell_fate)
             for name, printer in self.printers.items()
@@ -185,6 +187,7 @@ class Relay:
         for port in self.ports:
             port.open()
         self.journal.start()
+        self.journal.read(models.recall, self._recalled)
         self.journal.do(lambda store: (store.fates.cut_short(), store.fates.queued()), self._queue_slips)
         try:
             self.control = Server(self.loop, self.box.box.control, Desk(self))
@@ -336,10 +339,23 @@ class Relay:
 
         ask_all(self, done)
 
-    def probe(self, url: str, done: Callable[[list[dict[str, Any]]], None]) -> None:
+    def probe(self, url: str, done: Callable[[list[dict[str, Any]]], None], *, gently: bool = False) -> None:
         from relay.probe import probe
 
-        probe(self, url, done)
+        def found(devices: list[dict[str, Any]]) -> None:
+            for told in devices:
+                if told["says"]:
+                    models.apply(self.printers[told["name"]], told)
+                    self.journal.do(lambda store, told=told: models.remember(store, told))  # type: ignore[misc]
+            done(devices)
+
+        probe(self, url, found, gently=gently)
+
+    def _recalled(self, found: list[dict[str, Any]]) -> None:
+        for told in found:
+            printer = self.printers.get(told["name"])
+            if printer is not None and printer.url == told["url"]:
+                models.apply(printer, told)
 
 
 def notify(text: str) -> None:
@@ -353,13 +369,3 @@ def notify(text: str) -> None:
             sock.sendto(text.encode(), "\0" + address[1:] if address[0] == "@" else address)
         except OSError as error:
             log.warning("sd_notify=%s error=%s", text, error)
-
-
-def _model(url: str, model: str) -> str:
-    """The printer's model where the technician leaves it to us: told by the kind of device, or by its USB ids."""
-    parts = urlsplit(url)
-    if model != "auto":
-        return model
-    if parts.scheme == "usb":
-        return find_by_usb(parts.netloc)
-    return "one-way" if parts.scheme == "file" else model

@@ -182,7 +182,11 @@ class Desk:
             answer.reply(self.relay.status())
 
     def _probe(self, header: Header, body: bytes, answer: Answer) -> None:
-        self.relay.probe(str(header.get("url") or ""), lambda found: answer.reply({"devices": found}))
+        self.relay.probe(
+            str(header.get("url") or ""),
+            lambda found: answer.reply({"devices": found}),
+            gently=bool(header.get("gently")),
+        )
 
     def _buzz(self, header: Header, body: bytes, answer: Answer) -> None:
         name = str(header.get("printer") or "") or next(iter(self.relay.printers))

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from relay import priority, rescue
+from relay import priority, rescue, schema
 from relay.loop import Loop
 from relay.store import Full, Key, Recording, Store
 
@@ -314,6 +314,9 @@ class Journal:
                 if self._lock_file is None:
                     raise OSError(f"{self.folder} cannot be used")
             try:
+                if schema.is_old(self.path):
+                    self.healthy = False  # no cut waits for this
+                    schema.bring_up(self.path)
                 self._store = Store(self.path, self._lives, self.quota)
             except sqlite3.DatabaseError as error:
                 if isinstance(error, sqlite3.OperationalError) and not _is_ruined(error):

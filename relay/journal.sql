@@ -88,3 +88,15 @@ CREATE TABLE slips (
     trust     TEXT NOT NULL,
     PRIMARY KEY (slip, attempt)
 );
+
+-- What each printer said of itself when it was asked last (probe).
+CREATE TABLE printers (
+    name       TEXT PRIMARY KEY,
+    url        TEXT NOT NULL,
+    maker      TEXT NOT NULL,
+    says       TEXT NOT NULL,         -- GS I 67
+    model      TEXT NOT NULL,         -- the file of config/printers/ that fits; empty: none
+    proof      TEXT NOT NULL,         -- L0 L1 L2
+    process_id INTEGER NOT NULL,      -- answers GS ( H
+    asked_wall_ms INTEGER NOT NULL
+) WITHOUT ROWID;

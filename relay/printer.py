@@ -47,6 +47,8 @@ class PrinterLink:
         self.reprints, self.interrupted = reprints, interrupted
         self.last_pos: PosLink | None = None  # whose bytes were written last
         self.loop, self.name, self.url, self.model, self.counters = loop, name, url, model, counters
+        self.model_is_ours = False  # to be found out: nobody has named it
+        self.says = ""  # what it calls itself, once it was asked
         self.link: Link | None = None
         self.up = False  # open, and writable as far as is known
         self.out: deque[bytes | memoryview] = deque()  # to be written, in order
@@ -405,6 +407,8 @@ class PrinterLink:
         return known | {
             "connected": self.up,
             "model": self.model.name,
+            "says": self.says,
+            "asks_for_probe": self.up and self.model_is_ours and not self.says,
             "busy": self.turns.holder is not None,
             "unwritten": self.out_size,
         }

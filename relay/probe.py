@@ -42,19 +42,20 @@ def ask_all(relay: Relay, done: Callable[[], None]) -> None:
         finish()
 
 
-def probe(relay: Relay, url: str, done: Callable[[list[dict[str, Any]]], None]) -> None:
+def probe(relay: Relay, url: str, done: Callable[[list[dict[str, Any]]], None], *, gently: bool = False) -> None:
     """What the configured printers say of themselves: name and maker, and whether they prove what they printed.
 
+    `gently`: nobody stands in front of it. Only one that has answered DLE EOT is asked more: another might print it.
     Raises no error for a printer that says nothing: it is told as such.
     """
     printers = [p for p in relay.printers.values() if url in ("", p.url, p.name)]
-    found = [_Probe(relay, printer) for printer in printers]
+    found = [_Probe(relay, printer, gently) for printer in printers]
     relay.loop.after(WAIT_S, lambda: done([one.result() for one in found]))
 
 
 class _Probe:
-    def __init__(self, relay: Relay, printer: PrinterLink) -> None:
-        self.printer = printer
+    def __init__(self, relay: Relay, printer: PrinterLink, gently: bool) -> None:
+        self.relay, self.printer, self.gently = relay, printer, gently
         self.maker = self.model = ""
         self.proves = self.after = self.answers = False
         self.asked = printer.up and relay.slips[printer.name].between_jobs(b"")
@@ -63,18 +64,26 @@ class _Probe:
         if printer.router.star:
             printer.ask_how_it_is(self._alive)
             return
-        now = relay.loop.now
+        if not gently:
+            self._ask()
+        for n in (1, 2, 4):
+            printer.realtime(None, bytes((0x10, 0x04, n)), self._alive)
+
+    def _ask(self) -> None:
+        printer, now = self.printer, self.relay.loop.now
+        if not self.relay.slips[printer.name].between_jobs(b""):
+            return
         router = printer.router
         router.we_ask(self._maker, Form.BLOCK, 66, now, _is_text)
         router.we_ask(self._model, Form.BLOCK, 67, now, _is_text)
         router.we_ask(self._process, Form.BLOCK, 0, now, lambda answer: process_id(answer) == TEST_ID)
         router.we_ask(self._worked_through, Form.BYTE, 1, now)
         printer.send(b"\x1dI\x42\x1dI\x43" + ask_process_id(TEST_ID) + b"\x1dr\x01")
-        for n in (1, 2, 4):
-            printer.realtime(None, bytes((0x10, 0x04, n)), self._alive)
 
     def _alive(self, answer: bytes) -> None:
-        self.answers = True
+        first, self.answers = not self.answers, True
+        if self.gently and first and not self.printer.router.star:
+            self._ask()
 
     def _maker(self, answer: bytes) -> None:
         self.answers, self.maker = True, info_text(answer) or ""

@@ -16,8 +16,8 @@ from typing import Any
 
 from relay.clock import BOOT, mono_ms, trust, wall_ms
 from relay.fates import Fates
+from relay.schema import SCHEMA
 
-SCHEMA = 1  # PRAGMA user_version
 PIECE, PIECE_MOST = 64 * 1024, 256 * 1024  # a piece that is shorter than the first is filled up by what comes
 PER_CAPTURE = 128  # most pieces of one job
 SEQ_BITS = 40

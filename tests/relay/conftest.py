@@ -142,6 +142,7 @@ class Box:
         return Pos(sock)
 
     def agent(self) -> Agent:
+        until(lambda: Path(self.control).exists())
         return Agent(self.control)
 
     def jobs(self, count: int, within: float = LIMIT) -> list[tuple[dict[str, Any], bytes]]:
