@@ -107,6 +107,8 @@ class Mqtt:
                     await asyncio.wait_for(self._connect(client, version), CONNECT_S)
                 except (OSError, ValueError, TimeoutError, Offline) as error:
                     self.reason = _reason(error)
+                    if own := tls.own_expiry(self.cloud, clock.wall_ms() / 1000):
+                        self.reason = f"{self.reason}; {own}"
                     if self._consider_older(version):
                         self._drop()
                         continue
@@ -216,6 +218,8 @@ class Mqtt:
         self.connects += 1
         self.reason = ""
         log.info("broker=%s connected mqtt=%s", self.cloud.broker, self.version)
+        if own := tls.own_expiry(self.cloud, clock.wall_ms() / 1000):
+            log.warning("broker=%s %s", self.cloud.broker, own)
         self._changed.set()
         for told in self.on_state:
             told(True)

@@ -22,6 +22,7 @@ log = logging.getLogger("tillwire.agent")
 BUILT = 1_793_491_200  # 2026-11-01, s: no box that runs this lives earlier
 BUILT_FOR = "0.1.0"  # the release that BUILT is of: a test holds it against setup.cfg, so that both are raised
 NO_CHECK_TIME = 0x200000  # not among ssl.VerifyFlags
+SOON_S = 30 * 86_400
 
 
 def context(cloud: Cloud, floor: float, now: float) -> ssl.SSLContext:
@@ -35,6 +36,22 @@ def context(cloud: Cloud, floor: float, now: float) -> ssl.SSLContext:
         made.verify_flags |= NO_CHECK_TIME  # type: ignore[assignment, operator, unused-ignore]
         made.sslsocket_class = _held_against(floor)
     return made
+
+
+def own_expiry(cloud: Cloud, now: float) -> str:
+    """What is to be said of the box's own certificate: that it has expired, or soon will; "" where nothing is. A broker
+    only hangs up on one that has expired. The file is read again at each attempt: a new one needs no restart."""
+    if not cloud.cert_file:
+        return ""
+    try:
+        told = ssl._ssl._test_decode_cert(cloud.cert_file)  # type: ignore[attr-defined]  # the only one in the library
+        end = ssl.cert_time_to_seconds(str(told["notAfter"]))
+    except (OSError, ValueError, KeyError) as error:
+        return f"[cloud] cert_file {cloud.cert_file} cannot be read: {error}"
+    if end - now > SOON_S:
+        return ""
+    said = f"expired on {told['notAfter']}" if end < now else f"expires on {told['notAfter']}"
+    return f"this box's certificate {cloud.cert_file} {said}: ask the operator for a new one, and put it in its place"
 
 
 def _held_against(floor: float) -> type[ssl.SSLSocket]:

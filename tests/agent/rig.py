@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -274,6 +275,7 @@ class Rig:
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.env: dict[str, dict[str, str]] = {}  # of a process, by name
         self.first: dict[str, str] = {}  # what a process does before it begins, in Python
+        self.broker_lines: list[str] = []  # more of mosquitto.conf
         tables: dict[str, dict[str, Any]] = {
             "box": {"id": BOX, "state_dir": str(folder / "box"), "control": str(folder / "relay.sock")},
             "printer.main": {"url": self.printer.url},
@@ -317,6 +319,11 @@ class Rig:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait(10)
 
+    def wipe_broker(self) -> None:
+        """Kill it, and take all it knew: sessions, subscriptions, messages. (mosquitto keeps nothing here.)"""
+        self.kill("broker")
+        shutil.rmtree(self.folder / "nats", ignore_errors=True)
+
     def log(self, name: str) -> str:
         path = self.folder / f"{name}.log"
         return path.read_text(errors="replace") if path.exists() else ""
@@ -350,6 +357,7 @@ class Rig:
             conf.write_text(
                 f"listener {self.mqtt_port} 127.0.0.1\nallow_anonymous true\nuser {getpass.getuser()}\n"
                 "max_packet_size 140000\nmax_inflight_messages 100\n"
+                + "".join(f"{line}\n" for line in self.broker_lines)
             )
             return [self.mosquitto, "-c", str(conf)]
         conf = self.folder / "nats.conf"

@@ -16,6 +16,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from agent import tls
 from agent.mqtt import Denied, Incoming, Mqtt, Offline
 from config.box import Cloud
 from tests.agent.rig import BIN, free_port
@@ -300,6 +301,46 @@ def test_tls_with_its_names_and_certificates(broker: Callable[..., Mosquitto], t
         assert "IP address mismatch" in await reason(mqtt, "mismatch")
 
     connected(Cloud(broker=f"mqtts://127.0.0.1:{port}", ca_file=str(files["ca.pem"]), **mine), other_name, wait=False)
+
+
+@needs_mosquitto
+@needs_openssl
+@pytest.mark.covers("F36")
+def test_a_certificate_of_the_box_that_expired_while_it_was_away_is_named_and_replaced(
+    broker: Callable[..., Mosquitto], tmp_path: Path
+) -> None:
+    """The broker only hangs up; the box says why, and takes the new file without a restart."""
+    files = certificates(tmp_path)
+    port = broker(
+        "allow_anonymous true", f"cafile {files['ca.pem']}", f"certfile {files['server.pem']}",
+        f"keyfile {files['server.key']}", "require_certificate true",
+    ).port  # fmt: skip
+    mine = tmp_path / "mine.pem"
+    old = ("ca", "-batch", "-config", "ca.cnf", "-cert", "ca.pem", "-keyfile", "ca.key", "-in", "box.csr", "-out",
+           "mine.pem", "-startdate", "20250101000000Z", "-enddate", "20250201000000Z", "-notext")  # fmt: skip
+    (tmp_path / "ca.cnf").write_text(
+        "[ca]\ndefault_ca = x\n[x]\ndatabase = index.txt\nnew_certs_dir = .\nserial = serial\ndefault_md = sha256\n"
+        "policy = any\n[any]\ncommonName = supplied\n"
+    )
+    (tmp_path / "index.txt").touch()
+    (tmp_path / "serial").write_text("77\n")
+    subprocess.run(["openssl", *old], cwd=tmp_path, check=True, capture_output=True)
+    settings = Cloud(
+        broker=f"mqtts://localhost:{port}", ca_file=str(files["ca.pem"]), cert_file=str(mine),
+        key_file=str(files["box.key"]), version="5",
+    )  # fmt: skip
+
+    async def body(mqtt: Mqtt) -> str:
+        told = await reason(mqtt, "expired on Feb  1")
+        mine.write_bytes(files["box.pem"].read_bytes())
+        await until(lambda: mqtt.connected)
+        await asyncio.wait_for(mqtt.publish("status", b"x"), 20)
+        return told
+
+    told = connected(settings, body, wait=False)
+    assert "ask the operator" in told
+    assert "expires on" in tls.own_expiry(settings, time.time()), "the new one ends within a month"
+    assert tls.own_expiry(settings, time.time() - 60 * 86_400) == ""
 
 
 @needs_mosquitto
