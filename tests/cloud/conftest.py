@@ -67,7 +67,7 @@ url = "{store or f"sqlite://{self.database}"}"
                 stderr=out,
                 env={**os.environ, "NOTIFY_SOCKET": str(notify)},
             )
-            end = time.monotonic() + 30
+            end = time.monotonic() + 90  # a loaded machine
             while True:
                 try:
                     assert line.recv(100) == b"READY=1"
@@ -76,7 +76,7 @@ url = "{store or f"sqlite://{self.database}"}"
                     dead = self.process.poll() is not None
                     assert not dead and time.monotonic() < end, self.log.read_text()[-3000:]
 
-    def stop(self, how: int = signal.SIGTERM, within: float = 12) -> int:
+    def stop(self, how: int = signal.SIGTERM, within: float = 60) -> int:
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(how)
