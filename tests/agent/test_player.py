@@ -131,14 +131,13 @@ def test_a_child_that_dies_is_started_again(card: Path) -> None:
 
 @pytest.mark.covers("F57")
 def test_a_child_that_hangs_gives_way_to_aplay(card: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.player.LIMIT_S", 1.0)
-
     async def run() -> str:
         player = Player(Alerts())
         try:
             await player.play("test")
             assert player._child is not None
             os.kill(player._child.pid, 19)  # SIGSTOP
+            monkeypatch.setattr("agent.player.LIMIT_S", 4.0)
             return await player.play("test")
         finally:
             await player.stop()
