@@ -44,6 +44,7 @@ def check_config(file: Path) -> None:
             from config.box import box_id, load_box
 
             box = load_box(file)
+            _warn_of_secrets(file, box)
             click.echo(f"{file}: right (box {box_id(box)}, {len(box.printer)} printer(s), {len(box.pos)} POS link(s))")
     except ConfigError as error:
         click.echo(str(error), err=True)
@@ -275,6 +276,32 @@ def alert_test(config: str, sound: str, say: str) -> None:
         raise click.ClickException(f"nothing could play {sound}: {error}") from error
 
 
+@main.command("update")
+@click.argument("source", metavar="FILE|URL")
+@config_option
+def update(source: str, config: str) -> None:
+    """Install a signed release (SOURCE.sig is its signature) once nothing prints; goes back when it is not well."""
+    import os
+
+    from agent import update_cli
+
+    if os.geteuid() != 0:
+        raise click.ClickException("this needs root: sudo tillwire update ...")
+    box = _box(config)
+    sys.exit(update_cli.update(source, lambda: _relay_status(box), box.cloud.ca_file))
+
+
+@main.command("quiet")
+@click.option("--within", type=float, default=60, show_default=True, metavar="S", help="Wait at most so long.")
+@config_option
+def quiet(within: float, config: str) -> None:
+    """Wait until no printer has anything to do. Exit 1: it never was so."""
+    from agent import update_cli
+
+    box = _box(config)
+    update_cli.quiet(lambda: _relay_status(box), within)
+
+
 @main.command("migrate")
 @click.option("--config", "config", metavar="FILE", help="agent.toml: both of its databases.")
 @click.option("--capture-db", type=click.Path(path_type=Path), help="Only this journal of a relay.")
@@ -295,6 +322,16 @@ def migrate(config: str | None, capture_db: Path | None, agent_db: Path | None) 
             click.echo(f"{path}: {migrations.migrate(path, kind)}")
         except migrations.CannotMigrate as error:
             raise click.ClickException(str(error)) from error
+
+
+def _warn_of_secrets(file: Path, box: Box) -> None:
+    """The file is right all the same: who may read them is no part of it."""
+    from agent import doctor
+    from agent.doctor_board import secrets
+
+    for finding in secrets(file, box):
+        if finding.level != doctor.OK:
+            click.echo(f"warning: {finding.says}: {finding.helps}", err=True)
 
 
 def _is_cloud(file: Path) -> bool:
@@ -358,6 +395,14 @@ def _restart_agent() -> bool:
     if os.geteuid() != 0 or not Path("/run/systemd/system").exists():
         return False
     return not subprocess.run(["systemctl", "try-restart", "tillwire-agent"], check=False).returncode
+
+
+def _relay_status(box: Box) -> dict[str, Any]:
+    """{} where there is none: no relay, no printing."""
+    import asyncio
+
+    answer = asyncio.run(_ask(box, "status"))
+    return {} if "error" in answer else answer
 
 
 def _ask_relay(box: Box, op: str, **fields: Any) -> dict[str, Any]:

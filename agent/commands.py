@@ -12,11 +12,13 @@ from typing import Any
 from agent import credentials, voice
 from agent.alerts import Alerts
 from agent.door import Door, Refused, RelayGone
+from agent.logtail import Tail
 from agent.mqtt import Incoming, Mqtt
 from agent.player import SilentError
 from agent.reading import Reading
 from agent.slips import LOCAL
 from agent.store import DiskBad, Store, get_meta, set_aside, set_meta
+from agent.update import Updates
 from agent.uplink import Uplink
 from wire import messages
 from wire.messages import BadMessage, Command, OrderContent, Result
@@ -40,8 +42,11 @@ class Failed(Exception):
 
 
 class Commands:
-    def __init__(self, store: Store, door: Door, mqtt: Mqtt, uplink: Uplink, reading: Reading, alerts: Alerts) -> None:
+    def __init__(
+        self, store: Store, door: Door, mqtt: Mqtt, uplink: Uplink, reading: Reading, alerts: Alerts, updates: Updates
+    ) -> None:
         self.store, self.door, self.uplink, self.reading, self.alerts = store, door, uplink, reading, alerts
+        self.updates = updates
         self._todo: asyncio.Queue[Incoming] = asyncio.Queue()
         self._known: dict[str, Callable[[dict[str, Any]], Awaitable[Answer]]] = {
             "test_slip": self._test_slip,
@@ -53,7 +58,10 @@ class Commands:
             "rotate": self._rotate,
             "announce": self._announce,
             "hush": self._hush,
+            "send_logs": self._send_logs,
         }
+        self._tail = Tail()
+        logging.getLogger().addHandler(self._tail)
         self._password_file = mqtt.cloud.password_file
         mqtt.on_message["commands"] = self._todo.put_nowait
 
@@ -77,17 +85,21 @@ class Commands:
         done = (await self.store.run(lambda c: get_meta(c, "commands"))).split()
         if command.id not in done:
             result = await self._do(command)
-            log.info("command=%s id=%s ok=%s %s", command.name, command.id, result.ok, result.text)
-            await self.uplink.report(result, "results")
+            if result is not None:
+                log.info("command=%s id=%s ok=%s %s", command.name, command.id, result.ok, result.text)
+                await self.uplink.report(result, "results")
             kept = " ".join([*done[-REMEMBERED:], command.id])
             await self.store.run(lambda c: set_meta(c, "commands", kept))
         incoming.done()
 
-    async def _do(self, command: Command) -> Result:
+    async def _do(self, command: Command) -> Result | None:
+        """None: its result comes later."""
+        if command.name == "update":
+            return await self.updates.ask(command)
         do = self._known.get(command.name)
         new = functools.partial(messages.new, Result, command=command.id)
         if do is None:
-            return new(ok=False, text=f"this box knows no command {command.name!r}: {', '.join(self._known)}")
+            return new(ok=False, text=f"this box knows no command {command.name!r}: {', '.join(self._known)}, update")
         try:
             text, data = await do(command.args)
         except (Failed, SilentError) as error:
@@ -154,6 +166,11 @@ class Commands:
             buzzed = False
         way = await self.alerts.player.play("test")
         return f"played by {way}", {"way": way, "buzzed": buzzed}
+
+    async def _send_logs(self, _args: dict[str, Any]) -> Answer:
+        """The agent's latest lines."""
+        lines = self._tail.lines()
+        return f"{len(lines)} lines of the agent's log", {"lines": lines}
 
     async def _reread(self, args: dict[str, Any]) -> Answer:
         """Send jobs again that the relay still keeps: {epoch, first, last}."""

@@ -20,9 +20,11 @@ from agent.mqtt import Mqtt
 from agent.orders import Orders
 from agent.page import LocalPage
 from agent.player import Player
+from agent.printer_care import PrinterCare
 from agent.reading import Reading
 from agent.store import DiskBad, SchemaOld, Store, get_meta, set_meta
 from agent.supervise import Backoff, Supervisor, notify
+from agent.update import Updates
 from agent.uplink import Uplink
 from config import reload as reloading
 from config.box import Box, box_id
@@ -52,11 +54,13 @@ class Agent:
         self.reading = Reading(box.capture, self.door, self.store, self.reader, self.uplink.due)
         self.uplink.reading = self.reading
         self.orders = Orders(box, self.store, self.door, self.mqtt, self.uplink, self.alerts)
-        self.commands = Commands(self.store, self.door, self.mqtt, self.uplink, self.reading, self.alerts)
+        self.care = PrinterCare(self.door, self.alerts)
+        self.updates = Updates(box, self.door, self.uplink)
+        self.commands = Commands(self.store, self.door, self.mqtt, self.uplink, self.reading, self.alerts, self.updates)
         self.reading.profile_of = self._profile_of
         self.health = Health(
             box, self.name, self.store, self.door, self.mqtt, self.uplink, self.reading, self.orders, self.alerts,
-            self.supervisor,
+            self.supervisor, self.updates,
         )  # fmt: skip
 
     def _profile_of(self, printer: str) -> bytes:
@@ -99,10 +103,13 @@ class Agent:
         start("orders", self.orders.run)
         start("alerts", self.alerts.run)
         start("commands", self.commands.run)
+        start("update", self.updates.run)
         start("door", self.door.run)
         start("mqtt", self.mqtt.run)
         start("health", self.health.run)
+        start("care", self.care.run)
         start("look", self.health.look)
+        start("links", self.health.watch_links)
         start("clock-floor", self._keep_floor)
         if self.box.alerts.button:
             start("button", Button(self.box.alerts.button, self.alerts.acknowledge).run)

@@ -39,7 +39,7 @@ LOOK_S = 5.0
 class Health:
     def __init__(
         self, box: Box, name: str, store: Store, door: Door, mqtt: Mqtt, uplink: Uplink, reading: Reading,
-        orders: Orders, alerts: Alerts, supervisor: Supervisor,
+        orders: Orders, alerts: Alerts, supervisor: Supervisor, updates: Updates,
     ) -> None:  # fmt: skip
         self.box, self.name, self.store, self.door, self.mqtt = box, name, store, door, mqtt
         self.uplink, self.reading, self.orders, self.alerts, self.supervisor = (
@@ -49,10 +49,13 @@ class Health:
             alerts,
             supervisor,
         )
-        self.version = _version()
-        self.updates: Updates | None = None
+        self.version = updates.version
+        self.updates = updates
+        updates.on_change.append(lambda: self._changed.set())
         self._changed = asyncio.Event()
+        self.links: list[str] = []  # the ways out of the box, as people read them
         self.round_trip_ms: int | None = None  # to the broker and back, of the last status message
+        self._used: list[str] = []  # devices of the default route
         self._last_seq = 0
         self._away: dict[str, float] = {}  # what is away -> since when (loop time)
         for event in ("printer", "pos"):
@@ -62,11 +65,6 @@ class Health:
         door.on_close.append(self._changed.set)
         alerts.on_change.append(self._changed.set)
         mqtt.on_state.append(lambda up: self._changed.set() if up else None)
-
-    def watch_updates(self, updates: Updates) -> None:
-        """What becomes of an update is news."""
-        self.updates = updates
-        updates.on_change.append(self._changed.set)
 
     def will(self) -> bytes:
         """What the broker says of this box when it is cut off."""
@@ -97,7 +95,8 @@ class Health:
             disk_free=_disk_free(self.box.box.state_dir),
             clock=clock.now(),
             alerts=self.alerts.names(),
-            update=self.updates.text if self.updates else "",
+            links=self.links,
+            update=self.updates.text,
         )
 
     def counters(self, relay: dict[str, Any]) -> dict[str, int]:
@@ -152,8 +151,18 @@ class Health:
             "sound": self.alerts.player.last_way if self.box.alerts.sound else "off",
             "clock": str(clock.trust()),
             "wall_ms": clock.wall_ms(),
-            "links": [str(way) for way in await asyncio.to_thread(links.ways)],
+            "links": self.links,
         }
+
+    async def watch_links(self) -> None:
+        """Which ways out there are, and how well they hear. Another one in use is news; a signal that wavers is not."""
+        while True:
+            before, ways = self.links, await asyncio.to_thread(links.ways)
+            self.links = [str(way) for way in ways]
+            if [way.device for way in ways if way.used] != self._used and before:
+                self._changed.set()
+            self._used = [way.device for way in ways if way.used]
+            await asyncio.sleep(EVERY_S)
 
     async def look(self) -> None:
         """Raise and resolve the alerts that no event tells of; tell systemd that the loop lives."""
@@ -250,12 +259,3 @@ def _disk_free(folder: str) -> int | None:
     except OSError:
         return None
     return found.f_bavail * found.f_frsize
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("tillwire")
-    except PackageNotFoundError:
-        return ""

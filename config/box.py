@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,6 +168,15 @@ class Alerts:
 
 
 @dataclass(frozen=True, slots=True)
+class Update:
+    window: str = key(
+        "03:00-05:00",
+        "Hours in which the box may install updates that the cloud asked for. Empty: only by hand.",
+        check=_hours,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     listen: str = key(
         "", "Where the local page of the box's state listens, for example 127.0.0.1:8090. Empty: nowhere.",
@@ -189,6 +199,7 @@ class Box:
     cloud: Cloud = section(Cloud, "The way to the cloud.")
     orders: Orders = section(Orders, "Orders that come from the cloud.")
     alerts: Alerts = section(Alerts, "Sounds.")
+    update: Update = section(Update, "Updates of this box.")
     page: Page = section(Page, "A page for a technician's phone. It shows the state of the box, and changes nothing.")
     log: Log = section(Log, "The log.")
 
@@ -199,6 +210,15 @@ class Box:
     @property
     def agent_db(self) -> Path:
         return Path(self.box.state_dir, "agent.db")
+
+
+def within(hours: str, now: time.struct_time) -> bool:
+    """Is it in "22:00-07:00"? Nothing is in ""."""
+    first, _, last = hours.partition("-")
+    clock = f"{now.tm_hour:02}:{now.tm_min:02}"
+    if not last:
+        return False
+    return first <= clock < last if first <= last else clock >= first or clock < last
 
 
 def secret(name: str) -> str:

@@ -334,10 +334,12 @@ class Status(Message, tag="status"):
     clock: Clock | None = None
     alerts: list[str] = []
     rules_version: str = ""
+    update: str = ""  # how far an update is, for people; empty: none
+    links: list[str] = []  # the ways out of the box, for people: "wifi wlan0 up Shop signal 67 %, in use"
 
 
 class Command(Message, tag="command"):
-    name: str  # test_slip | play_sound | identify | reread | send_logs | new_epoch
+    name: str  # test_slip | play_sound | identify | reread | send_logs | new_epoch | update
     args: dict[str, Any] = {}
 
 
