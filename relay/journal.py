@@ -314,10 +314,7 @@ class Journal:
                 if self._lock_file is None:
                     raise OSError(f"{self.folder} cannot be used")
             try:
-                if schema.is_old(self.path):
-                    self.healthy = False  # no cut waits for this
-                    schema.bring_up(self.path)
-                self._store = Store(self.path, self._lives, self.quota)
+                self._store = self._brought_up()
             except sqlite3.DatabaseError as error:
                 if isinstance(error, sqlite3.OperationalError) and not _is_ruined(error):
                     raise
@@ -328,6 +325,17 @@ class Journal:
             self._make_reserve()
             rescue.begin(self, self._store)
         return self._store
+
+    def _brought_up(self) -> Store:
+        """The journal with this release's schema. Raises NotMigrated, and what Store raises."""
+        if not schema.is_old(self.path):
+            try:
+                return Store(self.path, self._lives, self.quota)
+            except schema.Old:
+                pass
+        self.healthy = False  # no cut waits for this
+        schema.bring_up(self.path)
+        return Store(self.path, self._lives, self.quota)
 
     def _fault(self, error: Exception) -> None:
         """A commit failed. What was written is in doubt: begin again with a fresh connection (never trust a second

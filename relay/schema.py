@@ -22,9 +22,12 @@ class NotMigrated(sqlite3.DatabaseError):
     """It is of an older release and could not be brought up: it is put aside, and its rows come home by rescue.py."""
 
 
+class Old(sqlite3.DatabaseError):
+    """Only its WAL told that it is of an older release: the power failed, and then the box was updated."""
+
+
 def is_old(path: Path) -> bool:
-    """Told by the file's own header: to open it would already change it. What only its WAL knows is newer, and then
-    there is nothing to do for the child."""
+    """Told by the file's own header: to open it would already change it. Where only the WAL knows, Store raises Old."""
     try:
         with path.open("rb") as file:
             head = file.read(HEADER)

@@ -16,7 +16,7 @@ from typing import Any
 
 from relay.clock import BOOT, mono_ms, trust, wall_ms
 from relay.fates import Fates
-from relay.schema import SCHEMA
+from relay.schema import SCHEMA, Old
 
 PIECE, PIECE_MOST = 64 * 1024, 256 * 1024  # a piece that is shorter than the first is filled up by what comes
 PER_CAPTURE = 128  # most pieces of one job
@@ -92,8 +92,13 @@ class Store:
         found = db.execute("PRAGMA synchronous").fetchone()[0], db.execute("PRAGMA journal_mode").fetchone()[0]
         if found != (2, "wal"):
             raise sqlite3.OperationalError(f"{path}: synchronous and journal_mode are {found}, not (2, 'wal')")
-        if db.execute("PRAGMA user_version").fetchone()[0] == 0:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
             self._make()
+        elif version < SCHEMA:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            db.close()
+            raise Old(f"{path} has schema {version}, this release writes {SCHEMA}")
         self._recall()
 
     def _make(self) -> None:
