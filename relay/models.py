@@ -3,6 +3,7 @@ said of itself when it was asked once, which is remembered in the journal."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -43,10 +44,13 @@ def recall(store: Store) -> list[dict[str, Any]]:
 
 
 def apply(printer: PrinterLink, told: dict[str, Any]) -> None:
-    """This printer said so: from now on it is that model, where nobody has said another."""
+    """This printer said so: from now on it is that model, where nobody has said another. One that no file knows may
+    still prove what it printed."""
     printer.says = told["says"]
-    if printer.model_is_ours and told["model"]:
-        try:
-            printer.model = load_model(told["model"])
-        except ConfigError:  # of a release that knew more models
-            return
+    if not printer.model_is_ours:
+        return
+    try:
+        model = load_model(told["model"] or "auto")
+    except ConfigError:  # of a release that knew more models
+        return
+    printer.model = replace(model, process_id=model.process_id or bool(told["process_id"]))

@@ -50,7 +50,7 @@ def probe(relay: Relay, url: str, done: Callable[[list[dict[str, Any]]], None], 
     """
     printers = [p for p in relay.printers.values() if url in ("", p.url, p.name)]
     found = [_Probe(relay, printer, gently) for printer in printers]
-    relay.loop.after(WAIT_S, lambda: done([one.result() for one in found]))
+    relay.loop.after(2 * WAIT_S if gently else WAIT_S, lambda: done([one.result() for one in found]))
 
 
 class _Probe:
