@@ -24,6 +24,8 @@ from tests.simulators.ports import free_port
 from tests.simulators.printer import SimulatedPrinter
 from tests.simulators.system import DIE_WITH_PARENT
 
+# Only test_priority.py has real-time priority: a relay that a test floods would keep a core from all the others.
+ORDINARY = ["setpriv", "--bounding-set", "-sys_nice", "--inh-caps", "-sys_nice"] if os.geteuid() == 0 else []
 LIMIT = 45.0  # seconds that anything may take on a machine that is busy with other things: no test measures time by it
 
 
@@ -104,10 +106,10 @@ class Box:
         self.config = folder / "agent.toml"
         self.config.write_text("\n".join(lines))
 
-    def start(self, wait: bool = True, first: str = "", within: tuple[str, ...] = (), **env: str) -> Box:
+    def start(self, wait: bool = True, first: str = "", ordinary: bool = True, **env: str) -> Box:
         """`first`: what the relay's process does before it begins, in Python: to break something, or to have time.
-        `within`: a command that runs it."""
-        command = [*DIE_WITH_PARENT, *within, sys.executable, "-m", "relay"]
+        `ordinary`: it may have no real-time priority."""
+        command = [*DIE_WITH_PARENT, *(ORDINARY if ordinary else []), sys.executable, "-m", "relay"]
         if first:
             command[-2:] = ["-c", f"{first}\nimport sys\nfrom relay.__main__ import main\nsys.exit(main())"]
         with self.log.open("ab") as log:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from relay import priority
-from tests.relay.conftest import LIMIT, Box, until
+from tests.relay.conftest import LIMIT, Box
 from tests.simulators.printer import SimulatedPrinter
 
 RECEIPT = b"\x1b@TOTAL 1.00\n\x1dV\x00"
@@ -60,7 +60,8 @@ def status(box: Box) -> dict[str, Any]:
 
 
 @granted_here
-def test_the_loop_has_it_and_the_journal_has_not(box: Box, printer: SimulatedPrinter) -> None:
+def test_the_loop_has_it_and_the_journal_has_not(make_box: Callable[..., Box]) -> None:
+    box = make_box(start=False).start(ordinary=False)
     box.pos().send(RECEIPT)
     box.jobs(1)
     found = policies(box)
@@ -73,7 +74,7 @@ def test_the_loop_has_it_and_the_journal_has_not(box: Box, printer: SimulatedPri
 def test_a_relay_that_spins_loses_it_says_so_and_prints_on(
     make_box: Callable[..., Box], printer: SimulatedPrinter
 ) -> None:
-    box = make_box(start=False).start(first=SPIN % "relay.priority.granted()")
+    box = make_box(start=False).start(first=SPIN % "relay.priority.granted()", ordinary=False)
     pos = box.pos()
     pos.send(b"SPIN\n" + RECEIPT)
     printer.wait(lambda: printer.cuts == 1)
@@ -88,20 +89,17 @@ def test_a_relay_that_spins_loses_it_says_so_and_prints_on(
 
 @granted_here
 def test_one_that_is_stuck_where_no_signal_is_heard_is_ended(make_box: Callable[..., Box]) -> None:
-    box = make_box(start=False).start(first=STUCK)
+    box = make_box(start=False).start(first=STUCK, ordinary=False)
     box.pos().send(b"SPIN\n")
     assert box.process and box.process.wait(LIMIT) == -signal.SIGKILL
 
 
-def test_where_it_is_refused_everything_works(make_box: Callable[..., Box], printer: SimulatedPrinter) -> None:
-    if os.geteuid() == 0:
-        box = make_box(start=False).start(within=("setpriv", "--bounding-set", "-sys_nice", "--inh-caps", "-sys_nice"))
-    elif resource.getrlimit(resource.RLIMIT_RTPRIO)[0] == 0:
-        box = make_box()
-    else:
+def test_where_it_is_refused_everything_works(make_box: Callable[..., Box]) -> None:
+    if os.geteuid() and resource.getrlimit(resource.RLIMIT_RTPRIO)[0]:
         pytest.skip("it is granted here, and cannot be taken away")
+    box = make_box()
     box.pos().send(RECEIPT)
-    until(lambda: box.jobs(1))
+    box.jobs(1)
     said = status(box)
     assert (said["priority"], said["counters"]["priority_lost"]) == ("ordinary", 0)
     assert os.SCHED_FIFO not in policies(box).values()
