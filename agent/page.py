@@ -35,9 +35,9 @@ SHORTEST_CODE = 6
 STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;margin:0 auto;max-width:40rem;padding:1rem;color:#1c1917;"
     "background:#fafaf9}h1{font-size:1.3rem}h2{font-size:1rem;margin:1.4rem 0 .3rem}"
-    "dl{display:grid;grid-template-columns:auto 1fr;"
+    "dl{display:grid;grid-template-columns:7.5rem 1fr;"
     "gap:.2rem 1rem;margin:0}dt{color:#57534e}dd{margin:0;overflow-wrap:anywhere}.no{color:#b91c1c;font-weight:600}"
-    ".yes{color:#15803d;font-weight:600}input,button{font:inherit;padding:.5rem}"
+    ".yes{color:#15803d;font-weight:600}label{display:block}input,button{font:inherit;padding:.5rem;margin:.3rem 0}"
 )
 HEADERS = (
     "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; form-action 'self';"
@@ -178,7 +178,7 @@ def shown(state: dict[str, Any]) -> str:
     cloud: list[tuple[str, Any, bool | None]] = [
         ("Broker", "connected" if online else state.get("reason") or "not connected", online),
         ("Address", state.get("broker"), None),
-        ("Not acknowledged yet", f"{state.get('backlog')} receipts", None),
+        ("Waiting", f"{state.get('backlog')} receipts, safe on the box", None),
     ]
     if state.get("round_trip_ms") is not None:
         cloud.append(("There and back", f"{state['round_trip_ms']} ms", None))
@@ -190,7 +190,7 @@ def shown(state: dict[str, Any]) -> str:
     free = state.get("disk_free")
     board: list[tuple[str, Any, bool | None]] = [
         ("Print path", "runs" if state.get("relay") else "does not answer", bool(state.get("relay"))),
-        ("Jobs captured", state.get("last_seq"), None),
+        ("Captured", state.get("last_seq"), None),
         ("Disk free", f"{free // 1_000_000} MB" if isinstance(free, int) else "unknown", None),
         ("Clock", state.get("clock"), None),
         ("Version", state.get("version"), None),
@@ -199,7 +199,7 @@ def shown(state: dict[str, Any]) -> str:
     alerts = state.get("alerts") or []
     return _page(
         f"<h1>{html.escape(str(state.get('box')))}</h1>"
-        + ("<p class=no>" + html.escape(", ".join(map(str, alerts))) + "</p>" if alerts else "")
+        + ("<p class=no>Alert: " + html.escape(", ".join(map(str, alerts))) + "</p>" if alerts else "")
         + f"<h2>Printers</h2>{rows(printers)}<h2>Cloud</h2>{rows(cloud)}<h2>Box</h2>{rows(board)}"
     )
 

@@ -139,4 +139,9 @@ WRONG: dict[str, tuple[str, tuple[str, ...]]] = {
     "key without certificate": (_with(BROKER, BROKER + '\nkey_file = "/etc/k.pem"'), ("line 12:", "belong together")),
     "mqtt version 4": (_with(BROKER, BROKER + '\nversion = "4"'), ("line 12:", "auto, 5, 3.1.1")),
     "mqtt version as a number": (_with(BROKER, BROKER + "\nversion = 5"), ("line 12:", "a text in quotes")),
+    "cloud's pages without https": (_with(BROKER, BROKER + '\nweb = "cloud.net"'), ("line 12:", "https://HOST")),
+    # ---- the local page
+    "page without a port": (RIGHT + '[page]\nlisten = "127.0.0.1"\n', ("line 15:", "ADDRESS:PORT")),
+    "page open to all": (RIGHT + '[page]\nlisten = "0.0.0.0:8090"\n', ("line 15:", "needs a code_file")),
+    "slip after boot as a text": (_with("[printer.main]", 'status_slip = "yes"\n[printer.main]'), ("line 3:", "true or false")),
 }  # fmt: skip
