@@ -1,4 +1,4 @@
-"""The agent's latest log lines, in memory, so that the cloud can ask for them (send_logs): ids and states, no contents."""
+"""The agent's latest log lines, in memory: the cloud may ask for them (send_logs). Ids and states, no contents."""
 
 from __future__ import annotations
 

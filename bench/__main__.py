@@ -5,6 +5,7 @@ forward   receipts from the till to the cloud's table, with kill -9 in between  
 journal   durable receipts a second beside the disk's floor and a bare SQLite loop          bench/journal.py
 backlog   9,000 receipts that wait, and live ones beside them                           bench/backlog.py
 orders    an accepted order: to the first byte at the printer, to the first audio frame      bench/orders.py
+console   the console over a million receipts: p95 of its pages                          bench/console.py
 cloud     ingest beside a paho subscriber, two workers, lookups meanwhile, 10,000 boxes   bench/cloud.py
 reading   accuracy of what is read, and its speed                                        bench/reading.py
 """
@@ -18,16 +19,17 @@ import platform
 from pathlib import Path
 
 PARTS = ("relay", "journal", "forward", "backlog", "orders", "reading")
+LONG = ("cloud", "console")  # only when they are named
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("parts", nargs="*", help="of: " + ", ".join(PARTS))
+    parser.add_argument("parts", nargs="*", help="of: " + ", ".join(PARTS + LONG))
     parser.add_argument("--quick", action="store_true", help="fewer rounds: to see that it runs")
     args = parser.parse_args()
-    if wrong := set(args.parts) - set(PARTS):
+    if wrong := set(args.parts) - set(PARTS + LONG):
         parser.error(f"no such part: {', '.join(sorted(wrong))}")
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     failed = 0

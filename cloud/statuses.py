@@ -8,7 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from cloud import boxes as box_table
-from cloud import claims, events, faults, journals
+from cloud import claims, commands, events, faults, journals
 from cloud.store.schema import boxes, epochs, outbox
 from wire.messages import Result, Status, decode, now_ms
 
@@ -97,5 +97,6 @@ def result_of(connection: sa.Connection, merchant: str, box: str, result: Result
         if ok and decode("commands", payload, "").name == "rotate":
             problem = claims.rotated(connection, merchant, box, result.data)
             ok, text = not problem, problem or text
+        commands.answered(connection, merchant, box, result)
         data = {"command": result.command, "ok": ok, "text": text}
         events.add(connection, merchant, "command.done", box, data)

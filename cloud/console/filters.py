@@ -48,6 +48,14 @@ def plain(amount: int | None, currency: str | None) -> str:
     return f"{amount / 10**digits:.{digits}f}"
 
 
+def size(count: int) -> str:
+    """
+    >>> size(3_400_000_000), size(52_000_000)
+    ('3.4 GB', '52 MB')
+    """
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
 def query(values: dict[str, str]) -> str:
     """A search as part of an address; "-" stands for empty."""
     return urlencode({name: value or "-" for name, value in values.items()})
@@ -63,6 +71,7 @@ def also(values: dict[str, str], name: str, value: str) -> str:
 
 FILTERS = {
     "when": when,
+    "bytes": size,
     "plain": plain,
     "query": query,
     "without": without,

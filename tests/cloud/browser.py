@@ -99,10 +99,13 @@ class Browser:
         end = time.monotonic() + within
         while True:  # the page is live: what was found may just have been replaced
             try:
-                self._call("POST", f"{self._session}/element/{self.find(css, within)}/click", {})
+                found = self.find(css, within)
+                self.run("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", {ELEMENT: found})
+                self._call("POST", f"{self._session}/element/{found}/click", {})
                 return
-            except LookupError:
-                assert time.monotonic() < end, css
+            except LookupError as error:
+                assert time.monotonic() < end, f"{css}: {error}"
+                time.sleep(0.1)
 
     def text(self) -> str:
         return str(self.run("return document.body.innerText"))

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.cloud.browser import Browser
-from tests.cloud.conftest import PASSWORD, Cloud, until
+from tests.cloud.conftest import PASSWORD, Cloud
 from tests.simulators.box import SimulatedBox
 from wire.messages import PrinterState
 
@@ -49,10 +49,14 @@ def test_receipts_orders_and_printers_come_live(
 
     front.status(printers=[PrinterState("main", online=False, paper="out", connected=True)])
     page.until("document.querySelector('#boxes').innerText.includes('out of paper')")
+    page.until("/main: out of paper since \\d\\d:\\d\\d/.test(document.querySelector('#alarms').innerText)")
 
     order = cafe.post("/v1/orders", json=TAKEAWAY).json()["id"]
+    page.find(f"#o-{order} [name=minutes]")
+    page.run(f"document.querySelector('#o-{order} [name=minutes]').value = '45'")
     page.click(f"#o-{order} [data-do=accept]")
     page.until(f"document.querySelector('#o-{order}').dataset.state !== 'review'")
+    assert any("45 min" in step["why"] for step in cafe.get(f"/v1/orders/{order}").json()["history"])
     front.order(order)
     front.print_order(order)
     page.until(f"document.querySelector('#o-{order}').innerText.includes('the printer confirmed it')")
@@ -63,10 +67,12 @@ def test_receipts_orders_and_printers_come_live(
 def test_an_order_is_rejected_with_a_reason(cafe: httpx.Client, front: SimulatedBox, page: Browser) -> None:
     order = cafe.post("/v1/orders", json=TAKEAWAY).json()["id"]
     page.click(f"#o-{order} [data-do=reject]")
-    page.run(f"document.querySelector('#o-{order} select').value = 'We are closing'")
+    page.run(f"document.querySelector('#o-{order} .reasons select').value = 'closed'")
+    page.type(f"#o-{order} .reasons input", "We are closing")
     page.click(f"#o-{order} .reasons button.no")
     page.until(f"document.querySelector('#o-{order}').innerText.includes('rejected: We are closing')")
-    assert until(lambda: cafe.get(f"/v1/orders/{order}").json()["reason"] == "We are closing")
+    told = cafe.get(f"/v1/orders/{order}").json()
+    assert (told["reason"], told["reason_code"]) == ("We are closing", "closed")
     assert page.complaints() == []
 
 
