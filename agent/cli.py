@@ -276,6 +276,15 @@ def alert_test(config: str, sound: str, say: str) -> None:
         raise click.ClickException(f"nothing could play {sound}: {error}") from error
 
 
+@main.command("card")
+@click.option("--claim", "claiming", is_flag=True, help="Only the claim code, which needs the network.")
+def card(claiming: bool) -> None:
+    """Take what stands in tillwire.toml on the card's first partition: settings, network, claim. For the image."""
+    from agent import card as carding
+
+    sys.exit(carding.command(claiming, _new_epoch))
+
+
 @main.command("update")
 @click.argument("source", metavar="FILE|URL")
 @config_option
