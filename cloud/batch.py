@@ -27,7 +27,8 @@ from cloud.ids import ordered
 from cloud.leases import Leases
 from cloud.mqtt import Publish
 from cloud.statuses import result_of, status_of
-from cloud.store.database import Plain, Store
+from cloud.store.database import Store
+from cloud.store.rows import insert
 from cloud.store.schema import conflicts, jobs, papers, parts, tombstones
 from config.cloud import CloudConfig
 from wire import topics
@@ -46,9 +47,6 @@ from wire.messages import (
 )
 
 log = logging.getLogger("cloud.batch")
-JOB_COLUMNS = tuple(
-    c.name for c in jobs.columns if c.name not in ("tries", "raster_only", "unknown", "rules_version", "lines")
-)
 Key = tuple[str, str, int]  # box, epoch, seq
 
 
@@ -98,8 +96,6 @@ class Intake:
     def __init__(self, store: Store, config: CloudConfig, leases: Leases | None = None) -> None:
         self._store, self._config, self._leases = store, config, leases
         self._owners = box_table.Owners(store)
-        self._insert_job = Plain(store.dialect, sa.insert(jobs).values(_job_columns()))
-        self._insert_paper = Plain(store.dialect, sa.insert(papers))
 
     def take(self, batch: list[Publish]) -> Outcome:
         """Raises what sqlalchemy raises when the database is away; the batch may then be given again. Raises Stale."""
@@ -122,12 +118,16 @@ class Intake:
         return whole
 
     def _sort(self, batch: list[Publish]) -> _Sorted:
-        out = _Sorted()
+        out, known = _Sorted(), []
         for message in batch:
-            owner = None
             try:
-                box, leaf = sender_of(message.topic)
-                owner = self._owners.of(box)
+                known.append((message, *sender_of(message.topic)))
+            except BadMessage as error:
+                out.aside.append((message, None, error.problem))
+        owners = self._owners.of({box for _, box, _ in known})
+        for message, box, leaf in known:
+            owner = owners.get(box)
+            try:
                 if owner is None:
                     raise BadMessage(message.topic, "this box is not known, or was revoked")
                 value = decode(leaf, message.payload, message.topic)
@@ -222,8 +222,8 @@ class Intake:
             else:
                 out.conflicts += 1
                 _conflict(connection, job, at)
-        self._insert_job.many(connection, rows)
-        self._insert_paper.many(connection, sheets)
+        insert(connection, jobs, rows)
+        insert(connection, papers, sheets)
         for job in again:
             _fill_in(connection, job)
         out.stored += len(rows)
@@ -302,8 +302,11 @@ class Intake:
         if new:
             connection.execute(sa.insert(tombstones).values(**values))
             came[merchant, box, tomb.epoch].append((tomb.first, tomb.last))
-            text = f"Box {box} lost receipts {tomb.first}-{tomb.last}: {tomb.reason[:64]}"
-            events.raise_alarm(connection, merchant, "lost", box, text)
+            here = _stored_in(connection, merchant, box, tomb)
+            if here <= tomb.last - tomb.first:  # else the box lost its copies of what is safe here
+                text = f"Box {box} lost receipts {tomb.first}-{tomb.last}: {tomb.reason[:64]}"
+                text += f" ({here} of them had come)" if here else ""
+                events.raise_alarm(connection, merchant, "lost", box, text)
         else:
             out.duplicates += 1
         out.answers[box].acks.append(Ack(tomb.epoch, tomb.first, b"", "stored" if new else "duplicate"))
@@ -312,10 +315,6 @@ class Intake:
 def shard_in(message: Publish) -> str:
     """The shard that a topic names; it may be anything where the topic is not one of ours."""
     return "".join(message.topic.split("/", 3)[2:3])
-
-
-def _job_columns() -> dict[str, Any]:
-    return {name: sa.bindparam(name, type_=jobs.c[name].type) for name in JOB_COLUMNS}
 
 
 def _job_row(job: _Job, at: int) -> dict[str, Any]:
@@ -347,16 +346,18 @@ def _job_row(job: _Job, at: int) -> dict[str, Any]:
 def _known(connection: sa.Connection, keys: set[tuple[str, str, str, int]]) -> dict[Key, bytes]:
     """Which of these jobs are stored -> their hashes."""
     out: dict[Key, bytes] = {}
-    mark = "?" if connection.dialect.name == "sqlite" else "%s"
-    ordered = sorted(keys)
-    for start in range(0, len(ordered), 1000):
-        some = ordered[start : start + 1000]
-        values = ", ".join([f"({mark}, {mark}, {mark}, {mark})"] * len(some))
+    for some in _slices(sorted(keys), 1000):
+        if connection.dialect.name == "sqlite":
+            table = f"VALUES {', '.join(['(?, ?, ?, ?)'] * len(some))}"
+            values = tuple(value for key in some for value in key)
+        else:
+            table = "SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[])"
+            values = tuple(list(column) for column in zip(*some, strict=True))
         sql = (
-            f"WITH k (m, b, e, s) AS (VALUES {values}) SELECT j.box, j.epoch, j.seq, j.sha256 FROM k CROSS JOIN jobs j"
+            f"WITH k (m, b, e, s) AS ({table}) SELECT j.box, j.epoch, j.seq, j.sha256 FROM k CROSS JOIN jobs j"
             " WHERE j.merchant_id = k.m AND j.box = k.b AND j.epoch = k.e AND j.seq = k.s"
         )
-        rows = connection.exec_driver_sql(sql, tuple(value for key in some for value in key))
+        rows = connection.exec_driver_sql(sql, values)
         out.update({(box, epoch, seq): bytes(sha) for box, epoch, seq, sha in rows})
     return out
 
@@ -396,6 +397,13 @@ def _conflict(connection: sa.Connection, job: _Job, at: int) -> None:
         events.raise_alarm(connection, job.merchant, "conflict", job.box, text)
         log.error("conflict box=%s epoch=%s seq=%d", job.box, m.epoch, m.seq)
     box_table.renew_epoch(connection, job.merchant, job.box, m.epoch)
+
+
+def _stored_in(connection: sa.Connection, merchant: str, box: str, tomb: Tombstone) -> int:
+    """How many jobs of a tombstone's range are stored."""
+    mine = (jobs.c.merchant_id == merchant, jobs.c.box == box, jobs.c.epoch == tomb.epoch)
+    query = sa.select(sa.func.count()).select_from(jobs).where(*mine, jobs.c.seq.between(tomb.first, tomb.last))
+    return int(connection.execute(query).scalar_one())
 
 
 def _part_key(key: tuple[str, str, str, int, bytes]) -> list[sa.ColumnElement[bool]]:

@@ -24,20 +24,20 @@ class Owners:
         self._turn = threading.Lock()
         self._known: dict[str, tuple[str | None, float]] = {}
 
-    def of(self, box: str) -> str | None:
-        """None for a box that is unknown or revoked."""
+    def of(self, asked: set[str]) -> dict[str, str]:
+        """Without those that are unknown or revoked. One question to the database for all that are to be looked up."""
         now = time.monotonic()
-        found = self._known.get(box)
-        if found is not None and now - found[1] < self.KEEP_S:
-            return found[0]
-        with self._turn, self._store.read() as connection:
-            owner = connection.execute(
-                sa.select(boxes.c.merchant_id).where(boxes.c.id == box, boxes.c.revoked_at.is_(None))
-            ).scalar()
-        if len(self._known) > 100_000:
-            self._known.clear()
-        self._known[box] = (owner, now)
-        return owner
+        with self._turn:
+            due = [box for box in asked if box not in self._known or now - self._known[box][1] >= self.KEEP_S]
+            if len(self._known) + len(due) > 100_000:
+                self._known.clear()
+                due = list(asked)
+            if due:
+                with self._store.read() as connection:
+                    query = sa.select(boxes.c.id, boxes.c.merchant_id).where(boxes.c.revoked_at.is_(None))
+                    found = {row.id: row.merchant_id for row in connection.execute(query.where(boxes.c.id.in_(due)))}
+                self._known |= {box: (found.get(box), now) for box in due}
+            return {box: owner for box in asked if (owner := self._known[box][0]) is not None}
 
 
 def passwords(store: Store) -> dict[str, str]:

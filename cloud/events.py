@@ -15,6 +15,7 @@ import msgspec
 import sqlalchemy as sa
 
 from cloud.store.database import LAST
+from cloud.store.rows import insert
 from cloud.store.schema import alarms, events
 from wire.messages import now_ms
 
@@ -48,8 +49,9 @@ def _insert(connection: sa.Connection, rows: list[tuple[str, str, str, dict[str,
                 sa.text("SELECT pg_advisory_xact_lock(:a, hashtext(:m))"), {"a": EVENTS_LOCK, "m": merchant}
             )
     at = now_ms()
-    connection.execute(
-        sa.insert(events),
+    insert(
+        connection,
+        events,
         [
             {"merchant_id": merchant, "at": at, "kind": kind, "object": about, "data": to_json(data)}
             for merchant, kind, about, data in rows

@@ -31,9 +31,6 @@ JOB = (
     jobs.c.started_ms,
     jobs.c.trust,
     jobs.c.received_at,
-    jobs.c.state,
-    jobs.c.raster_only,
-    jobs.c.lines,
 )
 MONEY_KINDS = (Kind.SALE, Kind.REFUND, Kind.VOID)
 MOST = 1 << 50  # minor units; more is a misreading
@@ -107,6 +104,7 @@ class Fact:
     confidence: float = 0.0
     to_check: bool = False
     customer_id: str = ""
+    same_as: str = ""
     sold: list[Sold] = field(default_factory=list)
 
     def twin_key(self) -> tuple[Any, ...]:
@@ -158,19 +156,28 @@ class Places:
         return mine if any(shop.id == "" for shop in mine) else [Shop(), *mine]
 
 
-def make(job: Any, n: int, text: str | None, shop: Shop, fixes: dict[str, Any], taught: Lessons | None = None) -> Fact:
-    """`text`: the receipt as JSON (receipts.fields), None: nothing was found in the job. `fixes`: field -> value.
-    What the shop's receipts were taught helps where the reading is not sure."""
-    read = parse(text)
-    if taught and text is not None and confidence(read) < SURE:
-        read = teaching.by_lesson(read, taught, (job.lines or "").split("\n"))
+def make(
+    job: Any,
+    n: int,
+    read: Receipt | None,
+    shop: Shop,
+    fixes: dict[str, Any],
+    taught: Lessons | None = None,
+    lines: str | None = None,
+    same_as: str = "",
+) -> Fact:
+    """`job`: a row with JOB's columns. `read` is None where nothing was found in it. `fixes`: field -> value.
+    What the shop's receipts were taught helps where the reading is not sure. `same_as`: see cloud/repeats.py."""
+    found, read = read is not None, read or Receipt()
+    if taught and found and confidence(read) < SURE:
+        read = teaching.by_lesson(read, taught, (lines or "").split("\n"))
     receipt = corrected(read, fixes)
     at = moment(job, receipt, shop, sure="date" in fixes)
     total = amount(receipt.total)
     kind = receipt.kind
     if total is not None and kind in (Kind.REFUND, Kind.VOID):
         total = -abs(total)
-    countable = kind in MONEY_KINDS and total is not None and job.delivered != "none"
+    countable = kind in MONEY_KINDS and total is not None and job.delivered != "none" and not same_as
     sure = 1.0 if fixes else confidence(receipt)
     fact = Fact(
         job.merchant_id,
@@ -187,7 +194,8 @@ def make(job: Any, n: int, text: str | None, shop: Shop, fixes: dict[str, Any], 
         (receipt.currency or shop.currency)[:8],
         total,
         confidence=sure,
-        to_check=text is not None and kind in (*MONEY_KINDS, Kind.OTHER) and sure < SURE and bool(read.items or total),
+        same_as=same_as,
+        to_check=found and kind in (*MONEY_KINDS, Kind.OTHER) and sure < SURE and bool(read.items or total),
     )
     _describe(fact, receipt)
     if countable:
@@ -210,6 +218,7 @@ def _describe(fact: Fact, receipt: Receipt) -> None:
 
 
 def parse(text: str | None) -> Receipt:
+    """Of receipts.fields."""
     if text is None:
         return Receipt()
     try:

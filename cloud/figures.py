@@ -5,8 +5,9 @@ the shop's time zone and business day), and moves the sums by the difference to 
 duplicate, a better reading, a correction or a new business day can come in any order, any number of times, and the
 sums are what the receipts say (tests/cloud/test_figures.py).
 
-What counts: sales, refunds and voids with a total. Not copies, not jobs of which nothing was delivered, and of several
-with the same box, number, time, kind and total only the first: a POS prints again what it is not sure of.
+What counts: sales, refunds and voids with a total. Not copies, not jobs of which nothing was delivered, not what was
+half printed and then printed again (cloud/repeats.py), and of several with the same box, number, time, kind and total
+only the first: a POS prints again what it is not sure of.
 """
 
 from __future__ import annotations
@@ -14,17 +15,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from cloud import corrections, facts
+from cloud import corrections, facts, repeats
 from cloud.facts import Fact
 from cloud.store.database import Store
 from cloud.store.figures import customer_keys, figuring, items, sold, sums
 from cloud.store.figures import facts as fact_table
+from cloud.store.rows import add, insert
 from cloud.store.schema import jobs, receipts
+from receipt.model import Receipt
 
 MEASURES = (
     "receipts",
@@ -41,8 +44,10 @@ MEASURES = (
 )
 MOST_PAIRED = 12  # different items; of a larger basket every pair would say little and cost much
 AT_ONCE = 300
+Job = tuple[str, str]  # merchant, job
 Key = tuple[str, str, str, str, str, str]  # merchant, shop, currency, dim, day, value
 Sums = dict[Key, dict[str, float]]
+c = fact_table.c
 
 
 def contributions(fact: Fact) -> Iterable[tuple[Key, dict[str, float]]]:
@@ -78,20 +83,57 @@ def contributions(fact: Fact) -> Iterable[tuple[Key, dict[str, float]]]:
             yield (*head, "pair", fact.day[:8] + "01", "\x1f".join(pair)), {"receipts": 1}
 
 
-def apply(connection: sa.Connection, of: list[tuple[str, str]]) -> None:
-    """`of` = (merchant, job) whose reading, correction or shop changed. Idempotent."""
+class Fresh(NamedTuple):
+    """A job that was just read for the first time, and what was read."""
+
+    job: Any  # a row with facts.JOB
+    receipts: list[Receipt]
+    lines: str
+
+
+def apply(connection: sa.Connection, of: list[Job]) -> None:
+    """`of`: whose reading, correction or shop changed. Idempotent."""
+    of = [*of, *repeats.parts_before(connection, of)]
     for start in range(0, len(of), AT_ONCE):
         _apply(connection, sorted(set(of[start : start + AT_ONCE])))
 
 
-def _apply(connection: sa.Connection, of: list[tuple[str, str]]) -> None:
-    before = {(fact.merchant_id, fact.job_id, fact.n): fact for fact in stored(connection, of)}
-    after = {(fact.merchant_id, fact.job_id, fact.n): fact for fact in _made(connection, of)}
-    twins = _twins(connection, [*before.values(), *after.values()], set(of))
+def first(connection: sa.Connection, fresh: list[Fresh]) -> None:
+    """As apply(), for many that came just now: what is at hand is not read back."""
+    of = sorted((one.job.merchant_id, one.job.id) for one in fresh)
+    known = {(merchant, job) for merchant, job in connection.execute(_of(of, c.merchant_id, c.job_id))}
+    new = [one for one in fresh if (one.job.merchant_id, one.job.id) not in known]
+    if new:
+        places = facts.Places(connection, sorted({one.job.merchant_id for one in new}))
+        halves = [(one.job.merchant_id, one.job.id) for one in new if one.job.delivered == "part"]
+        again = repeats.of_parts(connection, halves)
+        made: list[Fact] = []
+        for job, read, lines in new:
+            same_as = again.get((job.merchant_id, job.id), "")
+            found: list[Receipt | None] = [*read] or [None]
+            made += [_fact(places, job, n, one, {}, lines, same_as) for n, one in enumerate(found)]
+        _recognise(connection, made)
+        _settle(connection, [], made, set(of))
+        _insert_facts(connection, made)
+    if rest := [*known, *repeats.parts_before(connection, of)]:
+        _apply(connection, sorted(set(rest)))
+
+
+def _apply(connection: sa.Connection, of: list[Job]) -> None:
+    made = _made(connection, of)
+    _settle(connection, stored(connection, of), made, set(of))
+    for table in (sold, fact_table):
+        connection.execute(sa.delete(table).where(sa.tuple_(table.c.merchant_id, table.c.job_id).in_(of)))
+    _insert_facts(connection, made)
+
+
+def _settle(connection: sa.Connection, before: list[Fact], after: list[Fact], of: set[Job]) -> None:
+    """Decide which of the new facts count, and move the sums from the old ones to them."""
+    twins = _twins(connection, [*before, *after], of)
     moved: Sums = defaultdict(lambda: defaultdict(int))
-    for fact in before.values():
+    for fact in before:
         _move(moved, fact, -1)
-    for group in _groups([*after.values(), *twins]):
+    for group in _groups([*after, *twins]):
         first = min((f for f in group if f.countable), key=lambda f: (f.job_id, f.n), default=None)
         for fact in group:
             counts = fact.countable if not fact.number else fact is first
@@ -102,18 +144,18 @@ def _apply(connection: sa.Connection, of: list[tuple[str, str]]) -> None:
                 _set_counted(connection, fact)
             else:
                 fact.counted = counts
-    for fact in after.values():
+    for fact in after:
         _move(moved, fact, 1)
-    _write(connection, of, list(after.values()))
     _add(connection, moved)
 
 
-def stored(connection: sa.Connection, of: list[tuple[str, str]]) -> list[Fact]:
+def stored(connection: sa.Connection, of: list[Job]) -> list[Fact]:
     """The facts of some jobs as they stand."""
-    rows = connection.execute(
-        sa.select(fact_table).where(sa.tuple_(fact_table.c.merchant_id, fact_table.c.job_id).in_(of))
-    ).all()
-    return _with_items(connection, [facts.from_row(row) for row in rows])
+    return _with_items(connection, [facts.from_row(row) for row in connection.execute(_of(of, fact_table)).all()])
+
+
+def _of(of: list[Job], *columns: Any) -> sa.Select[Any]:
+    return sa.select(*columns).where(sa.tuple_(c.merchant_id, c.job_id).in_(of))
 
 
 def _with_items(connection: sa.Connection, found: list[Fact]) -> list[Fact]:
@@ -129,11 +171,12 @@ def _with_items(connection: sa.Connection, found: list[Fact]) -> list[Fact]:
     return found
 
 
-def _made(connection: sa.Connection, of: list[tuple[str, str]]) -> list[Fact]:
+def _made(connection: sa.Connection, of: list[Job]) -> list[Fact]:
     """The facts of some jobs as they should be."""
     merchants = sorted({merchant for merchant, _ in of})
     places = facts.Places(connection, merchants)
     fixed = corrections.of_jobs(connection, of)
+    again = repeats.of_parts(connection, of)
     read: dict[tuple[str, str], list[Any]] = defaultdict(list)
     query = sa.select(receipts.c.merchant_id, receipts.c.job_id, receipts.c.n, receipts.c.fields)
     for row in connection.execute(
@@ -141,14 +184,23 @@ def _made(connection: sa.Connection, of: list[tuple[str, str]]) -> list[Fact]:
     ):
         read[row.merchant_id, row.job_id].append(row)
     made: list[Fact] = []
-    for job in connection.execute(sa.select(*facts.JOB).where(sa.tuple_(jobs.c.merchant_id, jobs.c.id).in_(of))):
+    query = sa.select(*facts.JOB, jobs.c.lines).where(sa.tuple_(jobs.c.merchant_id, jobs.c.id).in_(of))
+    for job in connection.execute(query):
         mine = read[job.merchant_id, job.id]
-        shop = places.shop(job.merchant_id, job.box)
-        for n, text in [(row.n, row.fields) for row in mine] or [(0, None)]:
+        same_as = again.get((job.merchant_id, job.id), "")
+        said: list[tuple[int, Receipt | None]] = [(row.n, facts.parse(row.fields)) for row in mine]
+        for n, receipt in said or [(0, None)]:
             fixes = fixed.get((job.merchant_id, job.id, n), {})
-            made.append(facts.make(job, n, text, shop, fixes, places.taught(job.merchant_id, shop.id)))
+            made.append(_fact(places, job, n, receipt, fixes, job.lines, same_as))
     _recognise(connection, made)
     return made
+
+
+def _fact(
+    places: facts.Places, job: Any, n: int, read: Receipt | None, fixes: dict[str, Any], lines: str | None, same_as: str
+) -> Fact:
+    shop = places.shop(job.merchant_id, job.box)
+    return facts.make(job, n, read, shop, fixes, places.taught(job.merchant_id, shop.id), lines, same_as)
 
 
 def _recognise(connection: sa.Connection, made: list[Fact]) -> None:
@@ -182,7 +234,6 @@ def _twins(connection: sa.Connection, of: list[Fact], besides: set[tuple[str, st
     keys = {fact.twin_key() for fact in of if fact.number and fact.countable}
     if not keys:
         return []
-    c = fact_table.c
     rows = connection.execute(
         sa.select(fact_table).where(
             sa.tuple_(c.merchant_id, c.number, c.at).in_(sorted({(k[0], k[1], k[2]) for k in keys})), c.countable
@@ -193,7 +244,6 @@ def _twins(connection: sa.Connection, of: list[Fact], besides: set[tuple[str, st
 
 
 def _set_counted(connection: sa.Connection, fact: Fact) -> None:
-    c = fact_table.c
     connection.execute(
         sa.update(fact_table)
         .where(c.merchant_id == fact.merchant_id, c.job_id == fact.job_id, c.n == fact.n)
@@ -211,12 +261,8 @@ def _move(moved: Sums, fact: Fact, sign: int) -> None:
             into[name] += sign * value
 
 
-def _write(connection: sa.Connection, of: list[tuple[str, str]], made: list[Fact]) -> None:
-    for table in (sold, fact_table):
-        connection.execute(sa.delete(table).where(sa.tuple_(table.c.merchant_id, table.c.job_id).in_(of)))
-    if not made:
-        return
-    connection.execute(sa.insert(fact_table), [facts.to_row(fact) for fact in made])
+def _insert_facts(connection: sa.Connection, made: list[Fact]) -> None:
+    insert(connection, fact_table, [facts.to_row(fact) for fact in made])
     rows = [
         {
             "merchant_id": fact.merchant_id,
@@ -224,14 +270,14 @@ def _write(connection: sa.Connection, of: list[tuple[str, str]], made: list[Fact
             "day": fact.day,
             "job_id": fact.job_id,
             "n": fact.n,
-            "quantity": item.quantity,
+            "quantity": float(item.quantity),
             "amount": item.amount,
         }
         for fact in made
         for item in fact.sold
     ]
     if rows:
-        connection.execute(sa.insert(sold), rows)
+        insert(connection, sold, rows)
         names = {(fact.merchant_id, item.item): item.name for fact in made for item in fact.sold if item.name}
         values = [{"merchant_id": m, "item": i, "name": name} for (m, i), name in sorted(names.items())]
         statement = _insert(connection, items)
@@ -252,10 +298,9 @@ def _add(connection: sa.Connection, moved: Sums) -> None:
         for key, values in sorted(moved.items())
         if any(values.values())
     ]
-    if rows:
-        statement = _insert(connection, sums)
-        added = {name: sums.c[name] + statement.excluded[name] for name in MEASURES}
-        connection.execute(statement.on_conflict_do_update(index_elements=list(names), set_=added), rows)
+    for row in rows:
+        row["quantity"] = float(row["quantity"])
+    add(connection, sums, names, rows)
 
 
 def _insert(connection: sa.Connection, table: sa.Table) -> Any:

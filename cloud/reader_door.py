@@ -41,15 +41,18 @@ class Reader:
         )
         self.rules_version = self._reading(self._answer(READ_S * 3)).rules_version
 
-    def read(self, raw: bytes) -> Reading:
-        return self._reading(self.ask(b"r", raw))
+    def read(self, raw: bytes, known: dict[str, str | None] | None = None) -> Reading:
+        """`known`: what is known of the job beforehand, see cloud.reader.Known."""
+        return self._reading(self.ask(b"r", raw, known))
 
-    def ask(self, what: bytes, raw: bytes) -> bytes:
+    def ask(self, what: bytes, raw: bytes, known: dict[str, str | None] | None = None) -> bytes:
         """`what`: r, h or p, see cloud/reader.py."""
         self.start()
         assert self._child is not None and self._child.stdin is not None
         try:
-            self._child.stdin.write(what + len(raw).to_bytes(4, "big") + raw)
+            if known:
+                self._child.stdin.write(_frame(b"k", msgspec.json.encode(known)))
+            self._child.stdin.write(_frame(what, raw))
             self._child.stdin.flush()
         except OSError as error:
             self.stop()
@@ -103,6 +106,10 @@ class Reader:
                 raise OSError("the reader ended")
             data += piece
         return bytes(data)
+
+
+def _frame(what: bytes, body: bytes) -> bytes:
+    return what + len(body).to_bytes(4, "big") + body
 
 
 class Shared:

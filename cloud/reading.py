@@ -11,26 +11,29 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
-from cloud import events, figures, metrics
+from cloud import events, facts, figures, metrics
 from cloud.events import Bell, to_json
 from cloud.leases import Leases
 from cloud.reader_door import Reader, ReaderDied
 from cloud.store.database import Store
+from cloud.store.rows import insert, update
 from cloud.store.schema import boxes, jobs, papers, receipts
 from config.cloud import CloudConfig
 from receipt.model import Receipt
-from wire.messages import BadMessage, Reading, unpack_reading
+from wire.messages import BadMessage, Reading, Trust, unpack_reading
 
 log = logging.getLogger("cloud.reading")
 TRIES = 3
 AT_ONCE = 100
 GIVE_WAY_S = 1.0  # longest wait between two pieces of work, while boxes bring much
 MAX_MONEY = 1 << 53
+LAST_MS = 4_102_444_800_000  # 2100
 
 
 class Readings:
@@ -80,7 +83,7 @@ class Readings:
 
     def _some(self, state: str, limit: int) -> int:
         query = (
-            sa.select(jobs.c.merchant_id, jobs.c.id, jobs.c.box, jobs.c.tries, papers.c.raw, papers.c.reading)
+            sa.select(*facts.JOB, jobs.c.printer, jobs.c.tries, papers.c.raw, papers.c.reading)
             .join(papers, sa.and_(papers.c.merchant_id == jobs.c.merchant_id, papers.c.job_id == jobs.c.id))
             .where(sa.text(f"jobs.state = '{state}'"))  # spelled out: so that the partial index serves
             .order_by(jobs.c.merchant_id, jobs.c.id)
@@ -126,13 +129,13 @@ class Readings:
             ) else "read"
         if row.tries >= TRIES:
             return None, "failed"
-        return self._reader.read(row.raw), "read"
+        return self._reader.read(row.raw, known_of(row)), "read"
 
     def _again(self, row: Any) -> tuple[Reading | None, str]:
         if row.raw is None or row.tries >= TRIES:
             found = _of_box(row)
             return found, "read" if found else "failed"
-        return self._reader.read(row.raw), "read"
+        return self._reader.read(row.raw, known_of(row)), "read"
 
     def _starts(self) -> bool:
         """Whether there is a reader; asked at most twice a minute while there is none."""
@@ -152,25 +155,28 @@ class Readings:
         """`again`: only what is read otherwise than before is news."""
         if not done:
             return
-        before = _receipts_of(connection, [row for row, _, _ in done]) if again else {}
-        updates, rows, news = [], [], []
+        keys = [(row.merchant_id, row.id) for row, _, _ in done]
+        before = _receipts_of(connection, keys) if again else {}
+        updates, rows, news, fresh = [], [], [], []
         for row, reading, state in done:
             metrics.READ.labels(state).inc()
             found = reading or Reading(rules_version="")
+            lines = "\n".join(found.lines).replace("\x00", "")
             updates.append(
                 {
-                    "b_merchant": row.merchant_id,
-                    "b_id": row.id,
-                    "b_state": state,
-                    "b_rules": found.rules_version,
-                    "b_lines": "\n".join(found.lines).replace("\x00", ""),
-                    "b_unknown": found.unknown,
-                    "b_raster": found.raster_only,
+                    "merchant_id": row.merchant_id,
+                    "id": row.id,
+                    "state": state,
+                    "rules_version": found.rules_version,
+                    "lines": lines,
+                    "unknown": found.unknown,
+                    "raster_only": found.raster_only,
                 }
             )
-            mine = [receipt_row(row.merchant_id, row.id, n, r) for n, r in enumerate(found.receipts)]
-            rows += mine
-            if again and before.get((row.merchant_id, row.id), []) == mine:
+            fresh.append(figures.Fresh(row, found.receipts, lines))
+            said = [receipt_row(row.merchant_id, row.id, n, r) for n, r in enumerate(found.receipts)]
+            rows += said
+            if again and before.get((row.merchant_id, row.id), []) == said:
                 continue
             first = found.receipts[0] if found.receipts else Receipt()
             data = {
@@ -183,33 +189,19 @@ class Readings:
                 "state": state,
             }
             news.append((row.merchant_id, "receipt.read", row.id, data))
-        connection.execute(
-            sa.delete(receipts).where(
-                receipts.c.merchant_id == sa.bindparam("b_merchant"), receipts.c.job_id == sa.bindparam("b_id")
-            ),
-            [{"b_merchant": u["b_merchant"], "b_id": u["b_id"]} for u in updates],
-        )
-        if rows:
-            connection.execute(sa.insert(receipts), rows)
-        connection.execute(
-            sa.update(jobs)
-            .where(jobs.c.merchant_id == sa.bindparam("b_merchant"), jobs.c.id == sa.bindparam("b_id"))
-            .values(
-                state=sa.bindparam("b_state"),
-                rules_version=sa.bindparam("b_rules"),
-                lines=sa.bindparam("b_lines"),
-                unknown=sa.bindparam("b_unknown"),
-                raster_only=sa.bindparam("b_raster"),
-            ),
-            updates,
-        )
-        figures.apply(connection, [(u["b_merchant"], u["b_id"]) for u in updates])
+        mine = sa.tuple_(receipts.c.merchant_id, receipts.c.job_id).in_(keys)
+        connection.execute(sa.delete(receipts).where(mine))
+        insert(connection, receipts, rows)
+        update(connection, jobs, ("merchant_id", "id"), updates)
+        if again:
+            figures.apply(connection, keys)
+        else:
+            figures.first(connection, fresh)
         events.add_many(connection, news)
 
 
-def _receipts_of(connection: sa.Connection, of: list[Any]) -> dict[tuple[str, str], list[dict[str, Any]]]:
+def _receipts_of(connection: sa.Connection, keys: list[tuple[str, str]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
     out: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    keys = [(row.merchant_id, row.id) for row in of]
     query = sa.select(receipts).where(sa.tuple_(receipts.c.merchant_id, receipts.c.job_id).in_(keys))
     for row in connection.execute(query.order_by(receipts.c.job_id, receipts.c.n)):
         out.setdefault((row.merchant_id, row.job_id), []).append(dict(row._mapping))
@@ -239,6 +231,13 @@ def newer(ours: str | None, theirs: str) -> bool:
         return [int(n) for n in ours.split(".")] > [int(n) for n in theirs.split(".")]
     except ValueError:
         return ours != theirs
+
+
+def known_of(job: Any) -> dict[str, str | None]:
+    """What the reader is told of a job: whose paper it is, and the day (UTC) where the box's clock was right."""
+    sure = job.trust in (Trust.NTP, Trust.CLOUD) and 0 < job.started_ms < LAST_MS
+    day = datetime.fromtimestamp(job.started_ms / 1000, UTC).date().isoformat() if sure else None
+    return {"printer": f"{job.merchant_id}/{job.box}/{job.printer}", "day": day}
 
 
 def _of_box(row: Any) -> Reading | None:

@@ -64,7 +64,7 @@ from receipt.rules import (
 from receipt.vouchers import voucher_behind
 from receipt.words import currencies
 
-RULES_VERSION = "1"
+RULES_VERSION = "2"
 
 
 def extract(

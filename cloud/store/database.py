@@ -75,13 +75,14 @@ class Store:
     def write(self) -> Iterator[sa.Connection]:
         if not self.sqlite:
             with self._writer.begin() as connection:
-                last = connection.info[LAST] = {}
+                info = connection.info  # of a connection that broke it could not be had any more
+                last = info[LAST] = {}
                 try:
                     yield connection
                     for work, rows in last.items():
                         work(connection, rows)
                 finally:
-                    connection.info.pop(LAST, None)
+                    info.pop(LAST, None)
             return
         with self._turn, self._writer.begin() as connection:
             yield connection
@@ -108,30 +109,6 @@ class Store:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-
-
-class Plain:
-    """A statement compiled once, run through the driver itself: for the many rows of the ingest path.
-
-    >>> insert_jobs = Plain(store.dialect, sa.insert(jobs))
-    >>> insert_jobs.many(connection, [{...}, {...}])
-    """
-
-    def __init__(self, dialect: sa.Dialect, statement: Any) -> None:
-        compiled = statement.compile(dialect=dialect)
-        self.sql = str(compiled)
-        self.order: list[str] | None = list(compiled.positiontup) if compiled.positional else None
-
-    def many(self, connection: sa.Connection, rows: list[dict[str, Any]]) -> None:
-        if not rows:
-            return
-        order = self.order
-        values: Any = [tuple(row[name] for name in order) for row in rows] if order is not None else rows
-        cursor = connection.connection.cursor()
-        try:
-            cursor.executemany(self.sql, values)
-        finally:
-            cursor.close()
 
 
 def migrate(engine: sa.Engine) -> None:

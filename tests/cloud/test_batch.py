@@ -104,6 +104,19 @@ def test_a_campaign_replayed_three_times_in_any_order_leaves_the_same_database(t
     assert len(digests) == 1
 
 
+def test_a_box_that_lost_its_copies_of_what_is_here_alarms_nobody(store: Store) -> None:
+    """A damaged journal is told of as one range: what of it had come is not lost."""
+    intake, epoch = Intake(store, CloudConfig()), str(uuid.uuid4())
+    intake.take([packet(job(epoch, seq)) for seq in range(1, 6)])
+    intake.take([packet(new(Tombstone, epoch=epoch, first=2, last=5, reason="corrupt"))])
+    assert rows(store, schema.alarms, "kind") == []
+    assert rows(store, schema.tombstones, "first", "last") == [(2, 5)]
+    intake.take([packet(new(Tombstone, epoch=epoch, first=5, last=7, reason="corrupt"))])
+    assert rows(store, schema.alarms, "kind", "text") == [
+        ("lost", f"Box {BOX} lost receipts 5-7: corrupt (1 of them had come)")
+    ]
+
+
 @pytest.mark.covers("F6")
 def test_a_job_that_comes_again_is_acknowledged_as_duplicate(store: Store) -> None:
     intake, message = Intake(store, CloudConfig()), packet(job(str(uuid.uuid4()), 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import combinations
+from itertools import combinations, permutations
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -197,4 +197,47 @@ def test_what_was_counted_before_a_change_is_counted_again_in_pieces(tmp_path: P
     with store.read() as connection:
         rows = connection.execute(sa.select(sums).where(sums.c.dim == "all")).all()
         assert [(r.shop, r.day, r.receipts, r.amount) for r in rows] == [("harbour", "2026-09-22", 5, 500)]
+    store.close()
+
+
+SLIP = "CORNER CAFE\nSoup   4.00\nTOTAL  4.00"
+SOUP = Receipt(kind=Kind.SALE, total=400, currency="EUR")
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_what_was_half_printed_and_printed_again_is_one_sale(tmp_path: Path, order: tuple[int, ...]) -> None:
+    """In whatever order they are read; and another sale between them counts."""
+    store = new_store(tmp_path, M)
+    tea = replace(SOUP, total=250)
+    jobs = [(SOUP, "part", SLIP[:-2]), (tea, "all", "Tea 2.50"), (SOUP, "all", SLIP)]
+    ids = [uuid7() for _ in jobs]
+    with store.write() as connection:
+        for n in order:
+            read, delivered, lines = jobs[n]
+            at = NOON + n * 20_000
+            add_job(connection, M, read, seq=n, started_ms=at, delivered=delivered, lines=lines, job=ids[n])
+        rows = {row.job_id: row for row in connection.execute(sa.select(facts))}
+        assert [(rows[one].counted, rows[one].same_as) for one in ids] == [(False, ids[2]), (True, ""), (True, "")]
+        (day,) = connection.execute(sa.select(sums).where(sums.c.dim == "all")).all()
+        assert (day.receipts, day.amount) == (2, 650)
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("later", "changes"),
+    [
+        (SLIP.replace("Soup", "Rice"), {}),
+        (SLIP, {"delivered": "none"}),
+        (SLIP, {"seq": 9}),
+        (SLIP, {"box": "m-box-2"}),
+    ],
+    ids=["another sale", "not printed either", "much later", "at another till"],
+)
+def test_a_half_printed_slip_without_a_repeat_is_a_sale(tmp_path: Path, later: str, changes: dict[str, Any]) -> None:
+    store = new_store(tmp_path, M)
+    with store.write() as connection:
+        first = add_job(connection, M, SOUP, seq=1, delivered="part", lines=SLIP)
+        add_job(connection, M, SOUP, started_ms=NOON + 9000, lines=later, **{"seq": 2} | changes)
+        counted = connection.execute(sa.select(facts.c.counted).where(facts.c.job_id == first)).scalar_one()
+        assert counted
     store.close()

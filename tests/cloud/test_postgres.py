@@ -18,11 +18,13 @@ from cloud import audit, events
 from cloud.batch import Intake
 from cloud.store import access, counter, figures, rules, schema  # noqa: F401
 from cloud.store.database import Store
+from cloud.store.rows import insert
 from config.cloud import CloudConfig
 from tests.cloud.conftest import Cloud, until
 from tests.cloud.postgres import Postgres
 from tests.cloud.test_batch import BOX, OTHER, packet, rows
 from tests.cloud.test_path import ORDER
+from tests.cloud.test_store import many_rows, rows_of
 from tests.simulators.box import in_parts, job
 from wire.messages import Proof, Tombstone, new
 
@@ -52,6 +54,20 @@ def running(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Ite
     cloud.start()
     yield cloud
     cloud.close()
+
+
+def test_many_rows_at_once(store: Store) -> None:
+    many_rows(store)
+    with pytest.raises(sa.exc.DataError), store.write() as connection:
+        row = {"merchant_id": "m\0", "job_id": "9", "raw": b"", "reading": None}
+        insert(connection, schema.papers, [row])
+    with pytest.raises(sa.exc.OperationalError), store.write() as connection:  # PostgreSQL is killed in between
+        connection.execute(sa.text("SELECT 1"))
+        with store.read() as other:
+            pid = connection.connection.dbapi_connection.info.backend_pid  # type: ignore[union-attr]
+            other.execute(sa.text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+        insert(connection, schema.papers, [{"merchant_id": "m", "job_id": "9", "raw": b"", "reading": None}])
+    assert len(rows_of(store, schema.papers)) == 5
 
 
 def test_the_migrations_make_the_schema(store: Store) -> None:

@@ -84,14 +84,34 @@ def test_newer_rules_win_and_older_ones_do_not() -> None:
     assert not newer(None, "2")
 
 
+def test_the_cloud_reads_with_what_the_box_knows_of_its_printer() -> None:
+    """03/04 is a day in March or in April: other receipts of the same printer, or the day it was printed, tell."""
+    paper = "CORNER CAFE\nTea 2.50\nTOTAL 2.50\n{}/2026 10:00\n"
+    raw = {date: paper.format(date).encode() for date in ("03/04", "04/25", "04/26", "04/27", "04/28")}
+
+    def date(reader: Reader, which: str, **known: str) -> str | None:
+        return reader.read(raw[which], {"printer": "a", **known}).receipts[0].date
+
+    reader = Reader()
+    try:
+        assert date(reader, "03/04", printer="c", day="2026-03-04") == "2026-03-04"
+        assert date(reader, "03/04", printer="c", day="2026-04-03") == "2026-04-03"
+        for which in ("04/25", "04/26", "04/27", "04/28"):
+            assert date(reader, which) == f"2026-04-{which[3:]}"
+        assert date(reader, "03/04") == "2026-03-04", "learned"
+        assert date(reader, "03/04", printer="b") != "2026-03-04", "of another printer nothing is known"
+    finally:
+        reader.stop()
+
+
 KILLER = """
 import os, threading
 from cloud import reader
 honest = reader.read
-def read(raw):
+def read(raw, *known):
     if b"KILL" in raw: os._exit(9)
     if b"HANG" in raw: threading.Event().wait()
-    return honest(raw)
+    return honest(raw, *known)
 reader.read = read
 reader.main()
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ from alembic.migration import MigrationContext
 
 from cloud import audit
 from cloud import store as tables
-from cloud.store import schema
-from cloud.store.database import Busy, Plain, Store
+from cloud.store import figures, schema
+from cloud.store.database import Busy, Store
+from cloud.store.rows import add, insert, update
 
 
 def test_the_migrations_make_the_schema(tmp_path: Path) -> None:
@@ -61,17 +63,39 @@ def test_writers_take_turns(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_plain_statement_does_what_the_compiled_one_does(tmp_path: Path) -> None:
-    store = Store("sqlite:///unused", tmp_path / "cloud.db")
-    insert = Plain(store.dialect, sa.insert(schema.papers))
-    rows = [{"merchant_id": "m", "job_id": str(n), "raw": bytes([n]), "reading": None} for n in range(5)]
-    with store.write() as connection:
-        insert.many(connection, rows)
-        insert.many(connection, [])
+def rows_of(store: Store, table: sa.Table) -> list[dict[str, object]]:
     with store.read() as connection:
-        found = connection.execute(sa.select(schema.papers).order_by(schema.papers.c.job_id))
-        assert [dict(row._mapping) for row in found] == rows
-    store.close()
+        return [dict(row._mapping) for row in connection.execute(sa.select(table).order_by(*table.primary_key.columns))]
+
+
+def many_rows(store: Store) -> None:
+    """Whatever the database: inserted, changed, added to, and refused as a whole."""
+    sheets = [{"merchant_id": "m", "job_id": str(n), "raw": bytes(range(n)), "reading": None} for n in range(5)]
+    sums = {"merchant_id": "m", "shop": "", "currency": "EUR", "dim": "all", "day": "2026-11-22", "value": ""}
+    with store.write() as connection:
+        insert(connection, schema.papers, sheets)
+        for work in (insert, lambda c, t, r: update(c, t, ("merchant_id",), r), lambda c, t, r: add(c, t, ("n",), r)):
+            work(connection, schema.papers, [])
+        changes = [{"merchant_id": "m", "job_id": n, "reading": b"read" + n.encode()} for n in ("1", "3", "none")]
+        update(connection, schema.papers, ("merchant_id", "job_id"), changes)
+        for amount, quantity in ((500, 1.5), (-200, 2.0)):
+            new = sums | {"amount": amount, "quantity": quantity}
+            add(connection, figures.sums, tuple(sums), [new, new | {"day": "2026-11-23"}])
+    changed = {"1": b"read1", "3": b"read3"}
+    assert rows_of(store, schema.papers) == [s | {"reading": changed.get(str(s["job_id"]))} for s in sheets]
+    found = rows_of(store, figures.sums)
+    assert [(row["day"], row["amount"], row["quantity"]) for row in found] == [
+        ("2026-11-22", 300, 3.5),
+        ("2026-11-23", 300, 3.5),
+    ]
+    with pytest.raises(sa.exc.IntegrityError), store.write() as connection:
+        insert(connection, schema.papers, [{**sheets[0], "job_id": "new"}, sheets[1]])
+    assert len(rows_of(store, schema.papers)) == 5
+
+
+def test_many_rows_at_once(tmp_path: Path) -> None:
+    with closing(Store("sqlite:///unused", tmp_path / "cloud.db")) as store:
+        many_rows(store)
 
 
 def test_a_transaction_that_fails_leaves_nothing(tmp_path: Path) -> None:

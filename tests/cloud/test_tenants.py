@@ -155,7 +155,6 @@ def theirs(cloud: Cloud, cafe: httpx.Client, front: SimulatedBox) -> dict[str, s
         "action": "accept",
         "customer_id": "theirs",
         "figure": "day",
-        "kind": "csv",
         "webhook_id": hook,
         "user_id": user,
         "key_id": key,
