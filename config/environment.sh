@@ -93,6 +93,7 @@ board | image)
     fi
     if [ "$1" = image ]; then
         need genimage "lays file systems into an image, without mounting" command -v genimage
+        need zstd "packs the image" command -v zstd
         need mtools "FAT without mounting" command -v mcopy
         need dosfstools "makes the FAT partition" command -v mkfs.vfat
         need e2fsprogs "makes the other partitions" command -v mke2fs

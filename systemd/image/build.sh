@@ -20,7 +20,11 @@ if [ ! -e "$base" ]; then
     sh "$here/base.sh" "$base"
 fi
 package=$out/tillwire_$version+deb12_arm64.deb
-sh systemd/board/build-deb.sh bookworm arm64
+made_of="$commit $(cat "${UPDATE_KEY:-/dev/null}" | sha256sum)"
+if [ ! -e "$package" ] || [ "$(cat "$package.made-of" 2>/dev/null)" != "$made_of" ]; then
+    sh systemd/board/build-deb.sh bookworm arm64
+    echo "$made_of" >"$package.made-of"
+fi
 
 say "the tree"
 work=$(mktemp -d "$out/work.XXXXXX")
