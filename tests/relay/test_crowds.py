@@ -147,7 +147,7 @@ def test_bytes_that_trickle_in_cost_nobody_else_anything(
     for byte in b"\x1d(k":
         slow.send(bytes([byte]))
     till.send(RECEIPT)
-    printer.wait(lambda: RECEIPT in bytes(printer.received), 15)
+    printer.wait(lambda: RECEIPT in bytes(printer.received))
 
 
 @pytest.mark.covers("A12")

@@ -105,10 +105,10 @@ def test_of_damaged_files_every_row_that_is_whole_is_read(tmp_path: Path) -> Non
     """One to ten pages of each file are ruined. A row whose bytes and hash are still in the file somewhere counts as
     whole, even where its page's own head is gone."""
     whole_rows = read_rows = 0
-    for seed in range(8):
+    for seed in range(4):
         path = tmp_path / f"{seed}" / "capture.db"
         path.parent.mkdir()
-        kept = fill(path, 1000, seed, seed % 2 == 0)
+        kept = fill(path, 600, seed, seed % 2 == 0)
         ruin(path, random.Random(seed).randint(1, 10), seed)
         left = b"".join(p.read_bytes() for p in (path, path.with_name(path.name + "-wal")))
         whole = {
@@ -116,7 +116,7 @@ def test_of_damaged_files_every_row_that_is_whole_is_read(tmp_path: Path) -> Non
         }
         found = jobs_of(path)
         assert all(found[n] == kept[n] for n in found), "nothing is guessed"
-        assert len(whole) > 800
+        assert len(whole) > 450
         whole_rows, read_rows = whole_rows + len(whole), read_rows + len(whole & set(found))
     assert read_rows >= 0.99 * whole_rows, f"{read_rows} of {whole_rows} whole rows were read"
 
@@ -166,7 +166,7 @@ def test_a_relay_with_a_damaged_journal_prints_and_accounts_for_every_receipt(
             listed[:] = _all(agent)
             return not agent.ask("hello")["salvaging"] and RECEIPT in (raw for _, raw in listed)
 
-        until(settled, 30)
+        until(settled)
         assert agent.ask("status")["capture"] == "ok"
         hello = agent.ask("hello")
     raws = {tuple(h["key"]): raw for h, raw in listed if "tomb" not in h}
@@ -207,11 +207,11 @@ def test_a_rescue_that_is_killed_is_taken_up_again(make_box: Callable[..., Box],
     (box.state / "capture.db").write_bytes(bytes(data))
     (box.state / "capture.db-wal").unlink(missing_ok=True)
     box.start()
-    until(lambda: _count(box) > 50, 30)
+    until(lambda: _count(box) > 50)
     box.kill()
     box.start()
     with closing(box.agent()) as agent:
-        until(lambda: not agent.ask("hello")["salvaging"], 30)
+        until(lambda: not agent.ask("hello")["salvaging"])
         jobs = {header["key"][1]: raw for header, raw in _all(agent)}
     assert jobs == kept
     waited = box.sql("SELECT DISTINCT state FROM slips")

@@ -88,7 +88,7 @@ class SimulatedPrinter:
 
     # ------------------------------------------------------------------ for tests
 
-    def wait(self, what: Callable[[], bool], within: float = 45.0) -> None:
+    def wait(self, what: Callable[[], bool], within: float = 120.0) -> None:
         """Until `what()`, or AssertionError."""
         with self._changed:
             if not self._changed.wait_for(what, within):
@@ -97,7 +97,7 @@ class SimulatedPrinter:
                     f"…{bytes(self.received[-80:])!r}"
                 )
 
-    def printed(self, size: int, within: float = 45.0) -> bytes:
+    def printed(self, size: int, within: float = 120.0) -> bytes:
         """What was received, once it is so many bytes."""
         self.wait(lambda: len(self.received) >= size, within)
         return bytes(self.received)

@@ -124,7 +124,7 @@ class System:
     def cloud_command(self, *words: str, stdin: str = "") -> str:
         """A tillwire-cloud command; its last line."""
         command = [str(BIN / "tillwire-cloud"), "--config", str(self.cloud_toml), *words]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, env=self.env, timeout=60)
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, env=self.env, timeout=180)
         if done.returncode:
             raise RuntimeError(f"{' '.join(words)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
         return (done.stdout.strip().splitlines() or [""])[-1]
@@ -147,7 +147,7 @@ class System:
                 command, stdout=log, stderr=log, env=self.env, cwd=self.folder, start_new_session=True
             )
             log.close()
-            until(lambda name=name: self._ready(name), 30, f"{name} is ready ({self.folder / name}.log)")
+            until(lambda name=name: self._ready(name), 120, f"{name} is ready ({self.folder / name}.log)")
         return self
 
     @property
