@@ -47,7 +47,7 @@ class Customer:
         self.web.run("document.querySelectorAll('details').forEach(one => one.open = false)")
 
     def state(self, *states: str) -> None:
-        self.web.until(f"{json.dumps(states)}.includes(document.querySelector('#state')?.dataset.state)", within=60)
+        self.web.until(f"{json.dumps(states)}.includes(document.querySelector('#state')?.dataset.state)", within=180)
 
     def paper(self, words: str) -> str:
         """The text of the one slip that says this."""
@@ -56,7 +56,7 @@ class Customer:
             texts = ["\n".join(line.text for line in read(piece).lines) for piece in list(self.shop.printer.paper)]
             return [text for text in texts if words in text]
 
-        (slip,) = until(found, 60, f"a slip with {words!r}")
+        (slip,) = until(found, 180, f"a slip with {words!r}")
         return slip
 
 
@@ -152,7 +152,7 @@ def test_a_rejection_reaches_the_page_and_the_phone_and_the_order_is_mended(cust
         customer.state("rejected")
         assert "Closing early today" in web.text() and "商家未能接单" in web.text()
         customer.checked()
-        _, _, body = gateway.got.get(timeout=60)
+        _, _, body = gateway.got.get(timeout=180)
         told = json.dumps(body, ensure_ascii=False)
         assert "Closing early today" in told and "442079460007" in told and first in told
     web.click("#state button.main")

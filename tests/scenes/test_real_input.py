@@ -46,12 +46,12 @@ def went_through(shop: Shop, sent: dict[str, bytes], after: str) -> list[str]:
         size = len(expected)
         until(lambda pos=pos, size=size: len(stored(pos)) >= size, 60, f"the cloud has every byte of {pos}")
         assert stored(pos) == expected
-    until(lambda: all(job.state == "read" for job in shop.stored(after)), 60, "every job is read")
+    until(lambda: all(job.state == "read" for job in shop.stored(after)), 180, "every job is read")
     return [job.text for job in shop.stored(after)]
 
 
 def is_on_paper(shop: Shop, raw: bytes, before: int) -> None:
-    until(lambda: len(shop.printer.received) - before >= len(raw), 60, "the printer has every byte")
+    until(lambda: len(shop.printer.received) - before >= len(raw), 180, "the printer has every byte")
     printed = bytes(shop.printer.received[before:])
     assert len(printed) == len(raw)
     assert without_questions(printed) == without_questions(raw)
@@ -75,7 +75,7 @@ def test_every_capture_goes_all_the_way(shop: Shop, link: str) -> None:
         have = {word for line in text.splitlines() for word in line.split()}
         readable = sum(all(word in have for word in words) for words in wanted)
         assert readable >= 0.9 * len(wanted), f"{path.name}: {readable} of {len(wanted)} lines can be read"
-    until(lambda: shop.left_on_the_box() == 0, 60, "nothing is left on the box")
+    until(lambda: shop.left_on_the_box() == 0, 180, "nothing is left on the box")
 
 
 def streams() -> list[dict[str, Any]]:
@@ -108,4 +108,4 @@ def test_many_jobs_on_one_wire_go_all_the_way_at_any_chunk_size(shop: Shop) -> N
             till.close()
         is_on_paper(shop, raw, before)
     went_through(shop, by_link, after)
-    until(lambda: shop.left_on_the_box() == 0, 60, "nothing is left on the box")
+    until(lambda: shop.left_on_the_box() == 0, 180, "nothing is left on the box")
