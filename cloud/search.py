@@ -206,20 +206,23 @@ def _in_papers(connection: sa.Connection, merchant: str, where: list[Any], q: st
     """Words on the paper, newest first, for at most LOOK_S."""
     pattern = "%" + q.strip().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
     end, rows, cursor = time.monotonic() + LOOK_S, [], after
+    paper = sa.select(jobs.c.lines).where(jobs.c.merchant_id == merchant, jobs.c.id == facts.c.job_id)
+    says = paper.scalar_subquery().ilike(pattern, escape="\\")
+    key = (facts.c["at"], facts.c.job_id, facts.c.n)
     while True:
-        query = sa.select(facts).where(*where, *_below(cursor)).order_by(*_order()).limit(AT_A_LOOK)
-        some = query.subquery()
-        paper = sa.select(jobs.c.lines).where(jobs.c.merchant_id == merchant, jobs.c.id == some.c.job_id)
-        shown = sa.select(some, paper.scalar_subquery().ilike(pattern, escape="\\").label("hit"))
-        seen = connection.execute(shown.order_by(some.c["at"].desc(), some.c.job_id.desc(), some.c.n.desc())).all()
-        rows += [row for row in seen if row.hit]
+        here = [*where, *_below(cursor)]
+        ends = sa.select(*key).where(*here).order_by(*_order()).offset(AT_A_LOOK - 1).limit(1)
+        last = connection.execute(ends).first()
+        piece = [sa.tuple_(*key) >= tuple(last), facts.c["at"] >= last.at] if last else []
+        query = sa.select(facts).where(*here, *piece, says).order_by(*_order()).limit(limit + 1 - len(rows))
+        rows += connection.execute(query).all()
         if len(rows) > limit:
             return _cut(rows[: limit + 1], limit)
-        if len(seen) < AT_A_LOOK:
+        if last is None:
             return Found(rows, "")
-        cursor = _cursor(seen[-1])
+        cursor = _cursor(last)
         if time.monotonic() > end:
-            return Found(rows, cursor, back_to=seen[-1].at)
+            return Found(rows, cursor, back_to=last.at)
 
 
 def _page(connection: sa.Connection, where: list[Any], limit: int, after: str) -> list[Any]:

@@ -92,11 +92,24 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("merchant_id", "job_id", "n", name=op.f("pk_facts")),
     )
     op.create_index(
+        "ix_facts_card",
+        "facts",
+        ["merchant_id", "card", "at"],
+        unique=False,
+        postgresql_where=sa.text("card <> ''"),
+    )
+    op.create_index(
+        "ix_facts_phone",
+        "facts",
+        ["merchant_id", "phone", "at"],
+        unique=False,
+        postgresql_where=sa.text("phone <> ''"),
+    )
+    op.create_index(
         "ix_facts_customer",
         "facts",
         ["merchant_id", "customer_id", "at"],
         unique=False,
-        sqlite_where=sa.text("customer_id <> ''"),
         postgresql_where=sa.text("customer_id <> ''"),
     )
     op.create_index(
@@ -104,7 +117,6 @@ def upgrade() -> None:
         "facts",
         ["merchant_id", "last_four", "at"],
         unique=False,
-        sqlite_where=sa.text("last_four <> ''"),
         postgresql_where=sa.text("last_four <> ''"),
     )
     op.create_index(
@@ -112,7 +124,6 @@ def upgrade() -> None:
         "facts",
         ["merchant_id", "member", "at"],
         unique=False,
-        sqlite_where=sa.text("member <> ''"),
         postgresql_where=sa.text("member <> ''"),
     )
     op.create_index(op.f("ix_facts_merchant_id_at"), "facts", ["merchant_id", "at"], unique=False)
@@ -124,7 +135,6 @@ def upgrade() -> None:
         "facts",
         ["merchant_id", "table_name", "at"],
         unique=False,
-        sqlite_where=sa.text("table_name <> ''"),
         postgresql_where=sa.text("table_name <> ''"),
     )
     op.create_index(
@@ -132,7 +142,7 @@ def upgrade() -> None:
         "facts",
         ["merchant_id", "at"],
         unique=False,
-        sqlite_where=sa.text("to_check"),
+        sqlite_where=sa.text("to_check = 1"),
         postgresql_where=sa.text("to_check"),
     )
     op.create_table(
