@@ -200,6 +200,10 @@ def _parser() -> argparse.ArgumentParser:
     box.add_parser("revoke", help="the box may not connect any more").add_argument("box")
     rotate = box.add_parser("rotate", help="the box makes another password by itself; the old one ends")
     rotate.add_argument("box")
+    update = box.add_parser("update", help="the box fetches a signed release and installs it in its quiet hours")
+    update.add_argument("box")
+    for name, what in (("version", "its version"), ("sha256", "of the file"), ("url", "https://, its .sig beside it")):
+        update.add_argument(f"--{name}", required=True, help=what)
     box.add_parser("list")
     claim = group("claim", "how a box comes to a merchant by itself")
     code = claim.add_parser("new", help="print a code for one box, good for 24 hours (last line of stdout)")

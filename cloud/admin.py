@@ -184,6 +184,19 @@ def box_rotate(store: Store, box: str) -> dict[str, Any]:
     return {}
 
 
+def box_update(store: Store, box: str, url: str, sha256: str, version: str) -> dict[str, Any]:
+    """Have the box fetch and install a signed release, in its own quiet hours."""
+    if not url.startswith("https://") or len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+        raise Refused("an update is an https:// address and the file's SHA-256, as systemd/board/sign prints them")
+    with store.write() as connection:
+        owner = _owner(connection, box)
+        if owner is None:
+            raise Refused(f"there is no box {box}")
+        box_table.command(connection, owner, box, "update", {"url": url, "sha256": sha256, "version": version})
+        audit.add(connection, owner, "operator", "box.update", box, version)
+    return {}
+
+
 def _owner(connection: sa.Connection, box: str) -> str | None:
     return connection.execute(sa.select(boxes.c.merchant_id).where(boxes.c.id == box)).scalar()
 
@@ -253,6 +266,7 @@ OPERATIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "box_add": box_add,
     "box_revoke": box_revoke,
     "box_rotate": box_rotate,
+    "box_update": box_update,
     "box_list": box_list,
     "box_hashes": box_hashes,
     "claim_new": claim_new,

@@ -13,6 +13,8 @@ from cloud.store.database import Store
 from cloud.store.schema import boxes, epochs, outbox
 from wire.messages import Command, encode, new, now_ms
 
+LONG = ("new_epoch", "update")  # commands that are done days later: an update waits for the night
+
 
 class Owners:
     """Box id -> merchant id, kept in memory for a second: identity is asked for each message."""
@@ -71,7 +73,7 @@ def command(connection: sa.Connection, merchant: str, box: str, name: str, args:
             payload=encode(message),
             created_at=at,
             next_at=at,
-            expires_at=at + 7 * 86_400_000 if name == "new_epoch" else at + 3_600_000,
+            expires_at=at + 7 * 86_400_000 if name in LONG else at + 3_600_000,
         )
     )
     return message.id

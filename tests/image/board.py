@@ -61,8 +61,8 @@ class Board:
             self._process = subprocess.Popen(
                 [
                     "qemu-system-aarch64", "-M", "virt", "-accel", "tcg,thread=multi", "-cpu", "cortex-a53",
-                    "-smp", "2", "-m", "1024", "-nodefaults", "-nographic", "-no-reboot", "-kernel", str(OUT / "image-vmlinuz"),
-                    "-initrd", str(OUT / "image-initrd"), "-append", KERNEL_LINE,
+                    "-smp", "2", "-m", "1024", "-nodefaults", "-nographic", "-no-reboot",
+                    "-kernel", str(OUT / "image-vmlinuz"), "-initrd", str(OUT / "image-initrd"), "-append", KERNEL_LINE,
                     "-drive", f"file={self.card},format=raw,if=none,id=card,cache=writeback",
                     "-device", "virtio-blk-pci,drive=card",
                     "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{self.till_port}-:9100",
