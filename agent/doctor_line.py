@@ -50,17 +50,17 @@ def broker(box: Box, told: dict[str, Any] | None) -> Iterator[Finding]:
     url = urlsplit(box.cloud.broker)
     host, port = url.hostname or "", url.port or (8883 if url.scheme == "mqtts" else 1883)
     what = f"broker {box.cloud.broker}"
-    if not claimed(box.cloud) and not box.cloud.username and host in LOOPBACK:
+    online = told is not None and bool(told.get("online"))
+    nobodys = host in LOOPBACK and not claimed(box.cloud) and not box.cloud.username
+    if nobodys:
         yield Finding(LOOK, "cloud", "this box belongs to nobody yet", "`tillwire claim CODE --cloud https://HOST`")
-    if told is not None and told.get("online"):
+    if told is None:
+        helps = "`systemctl status tillwire-agent`; run as root"
+        yield Finding(LOOK, "agent", "does not run, or may not be asked from here", helps)
+    elif online:
         yield from _by_agent(what, told)
-    elif told is None:
-        yield Finding(
-            LOOK,
-            "agent",
-            "does not run, or may not be asked from here",
-            "`systemctl status tillwire-agent`; run as root",
-        )
+    elif nobodys:
+        return  # the broker is the default's, which need not be there
     else:
         yield Finding(WRONG, "agent", f"is not connected: {told.get('reason')}", "the lines below show where it ends")
     try:
@@ -88,7 +88,7 @@ def broker(box: Box, told: dict[str, Any] | None) -> Iterator[Finding]:
             yield finding
             if finding.level == WRONG:
                 return
-    if told is None or not told.get("online"):
+    if not online:
         yield _let_in(what, box, host, port, url.scheme == "mqtts")
 
 

@@ -48,7 +48,12 @@ def keep(path: str | Path, box: Box) -> None:
             file.flush()
             os.fsync(file.fileno())
         fresh.chmod(0o640)
+        if load_box(fresh) != box:  # it was changed since it was read: what runs is no longer there to be kept
+            fresh.unlink()
+            return
         fresh.rename(kept)
+    except ConfigError:
+        fresh.unlink()
     except OSError as error:
         log.warning("last_good=not_kept file=%s error=%s", kept, error)
 

@@ -114,6 +114,7 @@ def test_a_printer_on_a_line_that_answers_nothing(bench: Callable[..., Rig]) -> 
 
 def test_wrong_settings_are_named_and_those_that_worked_are_used(with_printer: Rig) -> None:
     rig = with_printer.start("relay")
+    rig._until((rig.folder / "box" / "last-good.toml").exists, "the relay has kept its settings")
     good = rig.config.read_text()
     rig.config.write_text(good + "[log]\nlevle = 'info'\n")
     code, found = doctor(rig)

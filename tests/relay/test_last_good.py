@@ -5,7 +5,10 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 
+from config import last_good
+from config.box import load_box
 from tests.relay.conftest import Box
 from tests.simulators.printer import SimulatedPrinter
 
@@ -38,3 +41,16 @@ def test_a_box_that_never_ran_has_nothing_to_fall_back_to(make_box: Callable[...
     box.config.write_text(box.config.read_text().replace("[pos.", "[till."))
     box.start(wait=False)
     assert box.process and box.process.wait(30) == 78
+
+
+def test_a_file_that_was_changed_since_it_was_read_is_not_kept_for_good(tmp_path: Path) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text(
+        f'[box]\nstate_dir = "{tmp_path}"\n[printer.main]\nurl = "file:///tmp/x"\n[pos.till]\nurl = "gadget://"\n'
+    )
+    box = load_box(path)
+    right = path.read_text()
+    for changed in ("[box]\nwrong = 1\n", right.replace("file:///tmp/x", "file:///tmp/y")):
+        path.write_text(changed)
+        last_good.keep(path, box)
+        assert not list(tmp_path.glob("last-good.*"))
