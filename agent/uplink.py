@@ -4,8 +4,9 @@ A row is sent when the broker is connected, again when the cloud has not acknowl
 it, and again after every reconnect. It leaves the outbox only by the cloud's acknowledgement (key and hash, or id), and
 a job is released at the relay before its row goes: a crash in between only repeats an acknowledgement.
 
-Reports go before receipts. Live receipts and the backlog take turns; the backlog may have only BACKLOG_BYTES on the
-way, so that on a slow line a live receipt finds a short queue. A job above one message travels in parts, one at a time.
+Reports go before receipts. Live receipts and the backlog take turns; of the backlog only so much is on the way as the
+line takes without a long queue, so that a live receipt finds a short one. A job above one message travels in parts, one
+at a time.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from wire.messages import Acks, BadMessage, Captured, Part, Want
 log = logging.getLogger("tillwire.agent")
 
 WINDOW = 64  # records on the way: published, neither acknowledged nor given up for now
-BACKLOG_BYTES = 64 * 1024  # of the backlog, published and not yet with the broker
+BACKLOG_LEAST, BACKLOG_BYTES = 4 * 1024, 64 * 1024  # of the backlog, published and not yet with the broker
+LATE_S = 1.0  # behind the quickest PUBACK of the connection: so long is the queue that a live receipt would stand in
 PIECE = 32 * 1024  # bytes of a job in one part
 RESEND_S, RESEND_MOST_S = 2.0, 600.0  # after the broker took it, or 4 times what acks take lately; doubles
 LIVE_BYTES = 1 << 20  # of live jobs waiting in memory; more of them become backlog
@@ -61,7 +63,8 @@ class Uplink:
         self._backlog: deque[tuple[Row, bytes | None]] = deque()
         self._backlog_at = 0  # row id
         self._backlog_end = True
-        self._backlog_bytes = 0
+        self._backlog_bytes, self._backlog_most = 0, BACKLOG_LEAST
+        self._quickest, self._slowed = float("inf"), 0.0  # s; when the backlog was last slowed down
         self._turn = 0
         self._sent: dict[int, Sent] = {}
         self._flying = 0
@@ -118,6 +121,7 @@ class Uplink:
         self._sent.clear()
         self._flying = self._backlog_bytes = self._backlog_at = self._live_bytes = 0
         self._backlog_end = not connected
+        self._backlog_most, self._quickest = BACKLOG_LEAST, float("inf")
         self.drained.clear()
         if self._large is not None:
             self._large.cancel()
@@ -178,7 +182,7 @@ class Uplink:
             await self._send(row, raws.get((row.epoch, row.seq)), backlog=False)
 
     async def _one_of_backlog(self) -> bool:
-        if self._backlog_bytes >= BACKLOG_BYTES or (self._backlog_end and not self._backlog):
+        if self._backlog_bytes >= self._backlog_most or (self._backlog_end and not self._backlog):
             return False
         while not self._backlog:
             if self._backlog_end:
@@ -260,16 +264,29 @@ class Uplink:
         sent = self._fly(row.id)
         size = len(payload) if backlog else 0
         self._backlog_bytes += size
-        connection = self.mqtt.connects
+        connection, since = self.mqtt.connects, time.monotonic()
         future = self.mqtt.publish(row.leaf, payload)
 
         def with_broker(done: asyncio.Future[None]) -> None:
             if connection != self.mqtt.connects:
                 return
             self._backlog_bytes -= size
+            self._pace(size, since)
             self._with_broker(row.id, sent, done)
 
         future.add_done_callback(with_broker)
+
+    def _pace(self, size: int, since: float) -> None:
+        """The broker took a message: how much of the backlog may be on the way from here on. As TCP does it: more with
+        each that was in time, half when one was late, but only once for all that stood in the same queue."""
+        now = time.monotonic()
+        took = now - since
+        self._quickest = min(self._quickest, took)
+        if took < self._quickest + LATE_S:
+            self._backlog_most = min(BACKLOG_BYTES, self._backlog_most + size)
+        elif since > self._slowed:
+            self._slowed = now
+            self._backlog_most = max(BACKLOG_LEAST, self._backlog_most // 2)
 
     def _fly(self, row_id: int) -> Sent:
         sent = self._sent.setdefault(row_id, Sent())

@@ -276,6 +276,7 @@ class Rig:
         self.env: dict[str, dict[str, str]] = {}  # of a process, by name
         self.first: dict[str, str] = {}  # what a process does before it begins, in Python
         self.broker_lines: list[str] = []  # more of mosquitto.conf
+        self.inside: dict[str, list[str]] = {}  # what a process is started by: a namespace (tests/simulators/line.py)
         tables: dict[str, dict[str, Any]] = {
             "box": {"id": BOX, "state_dir": str(folder / "box"), "control": str(folder / "relay.sock")},
             "printer.main": {"url": self.printer.url},
@@ -302,7 +303,8 @@ class Rig:
             self._agent_log_from = len(self.log("agent"))
             with (self.folder / f"{name}.log").open("ab") as log:
                 self.running[name] = subprocess.Popen(
-                    [*DIE_WITH_PARENT, *self._command(name)], stdout=log, stderr=log, start_new_session=True,
+                    [*DIE_WITH_PARENT, *self.inside.get(name, ()), *self._command(name)],
+                    stdout=log, stderr=log, start_new_session=True,
                     env={**os.environ, "PYTHONUNBUFFERED": "1", **self.env.get(name, {})},
                 )  # fmt: skip
             self._until(lambda name=name: self._ready(name), f"{name} is up")  # type: ignore[misc]
@@ -328,8 +330,8 @@ class Rig:
         path = self.folder / f"{name}.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
-    def wait_log(self, name: str, what: str, count: int = 1) -> None:
-        self._until(lambda: self.log(name).count(what) >= count, f"{name} logs {what!r}")
+    def wait_log(self, name: str, what: str, count: int = 1, within: float = 20.0) -> None:
+        self._until(lambda: self.log(name).count(what) >= count, f"{name} logs {what!r}", within)
 
     def close(self) -> None:
         for process in reversed(self.running.values()):

@@ -25,7 +25,7 @@ CUT = b"\x1dVB\x00"
 NUMBER = re.compile(rb"R(\d{8})")
 VICTIMS = ("relay", "relay", "agent", "agent", "broker", "cloud", "relay+agent", "broker+cloud", "agent+cloud")
 # where computing time counts: who starts quickly dies more often
-QUICK = ("relay",) * 14 + ("broker",) * 6 + ("agent", "relay+agent", "broker+cloud", "agent+cloud")
+QUICK = ("relay",) * 15 + ("broker",) * 6 + ("agent", "relay+agent", "broker+cloud")
 
 
 class Sink:
@@ -73,12 +73,16 @@ class Till(threading.Thread):
         super().__init__(daemon=True, name="till")
         self.address, self.sink, self.pause_s = address, sink, pause_s
         self.number, self.repeated = 0, set[int]()
+        self.most = float("inf")  # it rests when it has printed so many
         self.ending = threading.Event()
 
     def run(self) -> None:
         line: socket.socket | None = None
         while not self.ending.is_set():
             number = self.number + 1
+            if number > self.most:
+                self.ending.wait(0.02)
+                continue
             raw = b"\x1b@HARBOUR COFFEE\nReceipt R%08d\n" % number + b"Flat white   3.40\n" * (number % 20 + 1) + CUT
             while not self.ending.is_set():
                 try:
@@ -126,8 +130,17 @@ class Quickly(System):
 
 
 class Campaign:
-    def __init__(self, folder: Path, seed: int, pause_s: float = 0.0, victims: tuple[str, ...] = VICTIMS) -> None:
-        """`pause_s`: how long the till rests between two receipts. `victims`: who is killed, each as likely."""
+    def __init__(
+        self,
+        folder: Path,
+        seed: int,
+        pause_s: float = 0.0,
+        victims: tuple[str, ...] = VICTIMS,
+        ahead: float = float("inf"),
+    ) -> None:
+        """`pause_s`: how long the till rests between two receipts. `victims`: who is killed, each as likely. `ahead`:
+        so many more receipts than a kill waits for are printed meanwhile."""
+        self.ahead = ahead
         self.rng, self.sink, self.victims = random.Random(seed), Sink(), victims
         self.port = free_port()
         self.system = Quickly(
@@ -171,8 +184,10 @@ class Campaign:
             rounds += 1
             if rounds % 4 == 0:
                 there = self.arrived()
+                self.till.most += 1  # something that has not arrived
                 until(lambda there=there: self.arrived() > there, 60, "receipts arrive")  # type: ignore[misc]
             have, more = self.till.number, self.rng.randint(1, 6)
+            self.till.most = have + more + self.ahead
             until(lambda have=have, more=more: self.till.number >= have + more, 60, "the till prints on")  # type: ignore[misc]
             time.sleep(self.rng.random() * 0.02)  # not to wait for anything: to be killed at any moment
             names = self.rng.choice(self.victims).split("+")

@@ -166,7 +166,7 @@ def _problems(store: Store, promised: Promises) -> Iterator[str]:
 def recorded(
     tmp_path: Path, make_box: Callable[..., Box], printer: SimulatedPrinter
 ) -> Callable[..., tuple[Record, int]]:
-    def record(jobs: int = 60, fault: str = "", fail_sync: int = 0) -> tuple[Record, int]:
+    def record(jobs: int = 40, fault: str = "", fail_sync: int = 0) -> tuple[Record, int]:
         box = make_box(start=False)
         log = tmp_path / "record"
         first = f"from tests.rigs.seeded import FAULTS\nFAULTS['{fault}']()" if fault else ""
@@ -214,16 +214,16 @@ def test_no_power_cut_takes_what_was_promised(recorded: Callable[..., Any], tmp_
     broken = replay(record, port, STATES, 1, tmp_path)
     assert not broken, f"{len(broken)} of {STATES} states: {broken[0][1]}"
     last = Listener(port).hear([op for op in record.ops if op.kind == "S"])
-    assert len(last.cut) == 60 and last.released == 15 and len(last.slips) == 6, "the rig sees what was promised"
+    assert len(last.cut) == 40 and last.released == 10 and len(last.slips) == 4, "the rig sees what was promised"
 
 
 @pytest.mark.covers("F14")
 @pytest.mark.timeout(600)
 def test_a_sync_that_failed_is_never_trusted_again(recorded: Callable[..., Any], tmp_path: Path) -> None:
-    """Every ninth sync fails: what it was to write is gone, though the next sync says that all is well. Paper goes on;
-    what the agent was told of is there."""
-    record, port = recorded(jobs=40, fail_sync=9)
-    assert sum(op.kind == "F" for op in record.ops) > 3
+    """Every seventh sync fails: what it was to write is gone, though the next sync says that all is well. Paper goes
+    on; what the agent was told of is there."""
+    record, port = recorded(jobs=24, fail_sync=7)
+    assert sum(op.kind == "F" for op in record.ops) > 2
     broken = replay(record, port, 200, 3, tmp_path, paper=False)
     assert not broken, f"{len(broken)} of 200 states: {broken[0][1]}"
 

@@ -19,7 +19,7 @@ def campaign(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Campaig
 
 @pytest.mark.covers("F1", "F3", "F5", "F6", "F31")
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("campaign", [(1, 0.04, QUICK)], indirect=True)
+@pytest.mark.parametrize("campaign", [(1, 0.02, QUICK, 1)], indirect=True)
 def test_two_hundred_kills_lose_nothing_and_double_nothing(campaign: Campaign) -> None:
     campaign.run(200)
     told = campaign.finish()

@@ -22,7 +22,7 @@ LINGER_RESET = struct.pack("ii", 1, 0)
 
 
 class Proxy:
-    def __init__(self, target: int, host: str = "127.0.0.1") -> None:
+    def __init__(self, target: int, host: str = "127.0.0.1", at: str = "127.0.0.1") -> None:
         self.target = (host, target)
         self.delay_s = 0.0
         self.hole = self.closed = False
@@ -30,7 +30,7 @@ class Proxy:
         self.portal = b""
         self.up = self.down = self.connections = 0
         self._links: set[socket.socket] = set()
-        self._server = socket.create_server(("127.0.0.1", 0))
+        self._server = socket.create_server((at, 0))
         self.port: int = self._server.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True, name="proxy").start()
 
