@@ -93,6 +93,7 @@ def restarted(container: Container, unit: str, was: str, within: float = 90) -> 
     ).split()[-1]
 
 
+@pytest.mark.covers("F7", "F60", "A36")
 def test_it_lives(container: Container, package: Path, suite: str, printer: SimulatedPrinter) -> None:
     """One story in one boot: each step stands on the one before."""
     said = install(container, package)
