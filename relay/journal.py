@@ -31,6 +31,7 @@ RESERVE = 128 * 1024  # disk space kept for tombstones
 CHECKPOINT_AFTER = 2 * 1024 * 1024  # bytes written to the WAL since the last one, when nothing waits
 CHECKPOINT_AT_ONCE = 16 * 1024 * 1024
 TRY_AGAIN_S = 2.0  # when the disk was full
+CALM_S = 1.0  # nothing came for so long: the next cut is not likely to come during a checkpoint
 STUCK_MOST = 8 * 1024 * 1024  # bytes that may wait for a slow disk
 log = logging.getLogger("relay.journal")
 
@@ -200,7 +201,7 @@ class Journal:
         while not stopping:
             ops: list[_Op | None] = []
             try:
-                ops.append(self._queue.get(timeout=TRY_AGAIN_S if self._full or self._owed else None))
+                ops.append(self._queue.get(timeout=self._patience()))
                 while True:
                     ops.append(self._queue.get_nowait())
             except queue.Empty:
@@ -217,10 +218,16 @@ class Journal:
             if self._reads:
                 self._queue.put(_NUDGE)
             elif (self._queue.empty() and not self._pouring) or self._unchecked > CHECKPOINT_AT_ONCE:
-                self._tidy()
+                self._tidy(calm=not ops)
         if self._store is not None:
             self._checkpoint("TRUNCATE")
             self._store.close()
+
+    def _patience(self) -> float | None:
+        """How long to wait for work when there is something to do without; None: for ever."""
+        if self._full or self._owed:
+            return TRY_AGAIN_S
+        return CALM_S if self._store is not None and self._store.wiped else None
 
     def _commit(self, ops: list[_Op], pay: bool = True) -> None:
         """All in one transaction; one by one when that fails, so that one bad operation harms itself only."""
@@ -397,11 +404,12 @@ class Journal:
         self._full = True
         (self.folder / "capture.reserve").unlink(missing_ok=True)
 
-    def _tidy(self) -> None:
-        """Nothing waits: now a checkpoint costs nobody anything."""
+    def _tidy(self, calm: bool) -> None:
+        """Nothing waits: a checkpoint costs nobody anything now. Every receipt that is masked or deleted wants one, and
+        it takes longer on a slow card than a cut may wait: those are left for a pause."""
         if self._store is None:
             return
-        if self._store.wiped:
+        if self._store.wiped and (calm or self._unchecked > CHECKPOINT_AT_ONCE):
             self._checkpoint("TRUNCATE")
         elif self._unchecked > self._checkpoint_after:
             self._checkpoint("PASSIVE")

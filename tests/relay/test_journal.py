@@ -5,14 +5,21 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import queue
 import socket
+import threading
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from relay.control import Client, Refused, RelayGone
-from tests.relay.conftest import Box, until
+from relay.journal import Journal
+from relay.loop import Loop
+from relay.store import Recording, Store
+from tests.relay.conftest import LIMIT, Box, until
 from tests.relay.test_passing import RECEIPT
 from tests.simulators.printer import SimulatedPrinter
 
@@ -215,3 +222,39 @@ def test_the_client_of_the_agent(box: Box, printer: SimulatedPrinter) -> None:
 
 def _on_disk(box: Box) -> bytes:
     return b"".join(path.read_bytes() for path in box.state.glob("capture.db*"))
+
+
+def test_deleted_bytes_leave_the_wal_in_a_pause_and_not_between_receipts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint behind each receipt would hold the cut of the next one on a slow card."""
+    loop = Loop()
+    threading.Thread(target=loop.run, daemon=True).start()
+    journal = Journal(tmp_path, loop, keep_days=0, quota=1 << 30)
+    kinds: list[str] = []
+    real = journal._checkpoint
+    monkeypatch.setattr(journal, "_checkpoint", lambda kind: (kinds.append(kind), real(kind)))
+    monkeypatch.setattr("relay.journal.CALM_S", 3600.0)
+    journal.lock()
+    journal.start()
+    done: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def let_go(store: Store, key: list[Any], sha256: str) -> int:
+        assert store.release([[*key, sha256]])[0] == 1
+        return store.expire(0, 1 << 30)[0]
+
+    wal = tmp_path / "capture.db-wal"
+    for number in range(5):
+        recording = Recording("till", "main")
+        recording.hand(b"SECRET %d\n" % number)
+        journal.finish(recording, "cut", "all", done.put)
+        key, sha256 = done.get(timeout=LIMIT), recording.hash.hexdigest()
+        journal.do(lambda store, key=key, sha256=sha256: let_go(store, key, sha256), done.put)  # type: ignore[misc]
+        assert done.get(timeout=LIMIT) == 1
+    assert not kinds and b"SECRET" in wal.read_bytes()
+    monkeypatch.setattr("relay.journal.CALM_S", 0.01)
+    journal.do(lambda store: None)
+    until(lambda: kinds == ["TRUNCATE"] and wal.stat().st_size == 0)
+    journal.stop(LIMIT)
+    loop.stop()
+    assert b"SECRET" not in (tmp_path / "capture.db").read_bytes()
