@@ -37,7 +37,7 @@ cp "$package" "$tree/tillwire.deb"
 env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive chroot "$tree" \
     dpkg -i /tillwire.deb >"$work/dpkg.log" 2>&1 || { cat "$work/dpkg.log" >&2 && exit 1; }
 rm "$tree/tillwire.deb"
-mkdir -p "$tree/data/opt" "$tree/data/state" "$tree/data/etc" "$tree/data/network" "$tree/data/log" "$tree/data/timesync"
+mkdir -p "$tree/data/opt" "$tree/data/state" "$tree/data/etc" "$tree/data/network" "$tree/data/timesync"
 mv "$tree"/opt/tillwire/* "$tree/data/opt/"
 
 install -m 0755 "$here/data" "$here/grow" "$tree/usr/lib/tillwire/"
@@ -61,7 +61,8 @@ ln -sf /dev/null "$wants/ssh.socket"
 mkdir -p "$wants.conf.d" "$tree/etc/systemd/journald.conf.d" "$tree/etc/ssh/sshd_config.d"
 # The board's watchdog: a kernel or a systemd that hangs is started anew. The chip cannot count further than 15 s.
 printf '[Manager]\nRuntimeWatchdogSec=14s\nRebootWatchdogSec=2min\n' >"$wants.conf.d/tillwire.conf"
-printf '[Journal]\nStorage=persistent\nSystemMaxUse=32M\nSyncIntervalSec=5min\n' >"$tree/etc/systemd/journald.conf.d/tillwire.conf"
+# The log is in memory: a card lives longer that way. The cloud can ask for it (send_logs).
+printf '[Journal]\nStorage=volatile\nRuntimeMaxUse=32M\n' >"$tree/etc/systemd/journald.conf.d/tillwire.conf"
 # ssh is off; it is switched on by a file authorized_keys on the card, and takes keys alone
 printf 'PasswordAuthentication no\nPermitRootLogin prohibit-password\nHostKey /data/ssh/ssh_host_ed25519_key\n' \
     >"$tree/etc/ssh/sshd_config.d/tillwire.conf"
@@ -74,9 +75,9 @@ cp "$here/tillwire.toml" "$tree/boot/firmware/tillwire.toml"
 sed -i 's|root=[^ ]*|root=LABEL=root|; s| rw | ro |; s|$| ro panic=10|' "$tree/boot/firmware/cmdline.txt"
 rm -rf "$tree"/var/cache/apt/* "$tree"/var/lib/apt/lists/* "$tree"/var/log/*.log "$tree"/var/log/apt
 python3 "$here/sbom.py" "$tree" systemd/board/requirements.lock "$version" >"$out/tillwire_$version.spdx.json"
-cp "$tree"/boot/vmlinuz-* "$out/image-vmlinuz"
-cp "$tree"/boot/initrd.img-* "$out/image-initrd"
-rm -f "$tree"/boot/vmlinuz-* "$tree"/boot/initrd.img-* # the firmware partition has both
+cp "$tree"/boot/vmlinuz-*-arm64 "$out/image-vmlinuz"
+cp "$tree"/boot/initrd.img-*-arm64 "$out/image-initrd"
+rm -f "$tree"/boot/vmlinuz-* "$tree"/boot/initrd.img-* "$tree"/boot/firmware/*.dpkg-bak # the firmware partition has both
 find "$tree" -newermt "@$SOURCE_DATE_EPOCH" -exec touch -hd "@$SOURCE_DATE_EPOCH" {} +
 
 say "the image"
