@@ -77,7 +77,7 @@ def _command(config: CloudConfig, arguments: argparse.Namespace) -> int:
     if name == "reread":
         print(f"{answer['count']} receipts will be read again")
     if name == "erase":
-        print(f"{answer['count']} orders erased")
+        print(f"{answer['count']} orders and {answer['receipts']} receipts erased")
         if answer["open"]:
             print(f"{answer['open']} orders are still open: erase again when they have ended", file=sys.stderr)
     if name == "client_add" and "secret" not in answer:

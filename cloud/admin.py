@@ -133,7 +133,17 @@ def erase(store: Store, phone: str, merchant: str | None = None, after: str = ""
     with store.write() as connection:
         chosen = _merchant(connection, merchant) if merchant else None
         erased, still_open, more = history.erase_customer(connection, phone, chosen, after)
-    return {"count": erased, "open": still_open, "more": more}
+    return {"count": erased, "open": still_open, "receipts": _erase_receipts(store, phone, chosen), "more": more}
+
+
+def _erase_receipts(store: Store, phone: str, merchant: str | None) -> int:
+    """Searched without the writer, erased a few at a time."""
+    with store.read() as connection:
+        found = history.with_phone(connection, phone, merchant)
+    for start in range(0, len(found), 200):
+        with store.write() as connection:
+            history.erase_receipts(connection, found[start : start + 200])
+    return len(found)
 
 
 def box_add(store: Store, merchant: str, box: str) -> dict[str, Any]:

@@ -328,7 +328,11 @@ def some_again(store: Store) -> int:
             return 0
         found = connection.execute(
             sa.select(jobs.c.id)
-            .where(jobs.c.merchant_id == row.merchant_id, jobs.c.id > row.after_job, jobs.c.state != "stored")
+            .where(
+                jobs.c.merchant_id == row.merchant_id,
+                jobs.c.id > row.after_job,
+                jobs.c.state.notin_(("stored", "erased")),
+            )
             .order_by(jobs.c.id)
             .limit(AT_ONCE)
         ).scalars()

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from cloud import audit, guests
 from cloud.steps import ENDED
 from cloud.store.counter import guest_orders
+from cloud.store.figures import facts
 from cloud.store.schema import conflicts, jobs, merchants, orders, outbox, papers, receipts, set_aside
 from wire.messages import OrderContent
 
@@ -78,6 +79,29 @@ def forget_receipts(connection: sa.Connection, before_ms: int) -> int:
     connection.execute(sa.delete(conflicts).where(conflicts.c.received_at < before_ms))
     connection.execute(sa.delete(set_aside).where(set_aside.c.at < before_ms))
     return count
+
+
+def with_phone(connection: sa.Connection, phone: str, merchant: str | None) -> list[tuple[str, str]]:
+    """(merchant, job) of receipts that name this number."""
+    where = [facts.c.phone != "", facts.c.phone.endswith(digits(phone)[-NATIONAL:], autoescape=True)]
+    if merchant is not None:
+        where.append(facts.c.merchant_id == merchant)
+    return [tuple(row) for row in connection.execute(sa.select(facts.c.merchant_id, facts.c.job_id).where(*where))]
+
+
+def erase_receipts(connection: sa.Connection, of: list[tuple[str, str]]) -> None:
+    """Take what is on these papers away; keys, hashes and what they count in the figures stay, and nobody's name.
+
+    Each leaves an audit entry, that does not hold the number."""
+    for merchant, job in of:
+        for table in (papers, receipts):
+            connection.execute(sa.delete(table).where(table.c.merchant_id == merchant, table.c.job_id == job))
+        mine = (jobs.c.merchant_id == merchant, jobs.c.id == job)
+        connection.execute(sa.update(jobs).where(*mine).values(state="erased", lines=None))
+        this = (facts.c.merchant_id == merchant, facts.c.job_id == job)
+        nobody = dict.fromkeys(("phone", "member", "card", "customer_id", "last_four"), "")
+        connection.execute(sa.update(facts).where(*this).values(nobody))
+        audit.add(connection, merchant, "operator", "receipt.erase", job)
 
 
 def erase_customer(

@@ -12,16 +12,18 @@ import pytest
 import sqlalchemy as sa
 
 from cloud import admin, history, views
+from cloud import figures as counting
 from cloud.batch import Intake
-from cloud.store import schema
+from cloud.store import figures, schema
 from cloud.store.database import Store
 from config.cloud import CloudConfig, Ingest, load_cloud
 from config.load import ConfigError
+from receipt.model import Kind, Receipt
 from tests.cloud.conftest import Cloud, free_port, until
 from tests.cloud.test_batch import BOX, fresh_store, packet, rows
 from tests.cloud.test_reading import put, read_all
 from tests.simulators.box import job
-from wire.messages import now_ms
+from wire.messages import Reading, now_ms, pack_reading
 
 
 @pytest.fixture
@@ -75,6 +77,27 @@ def test_receipts_are_forgotten_in_time_and_never_stored_again(store: Store) -> 
     assert again(store) == 1
 
 
+def test_a_persons_receipts_are_erased_and_the_figures_stay(store: Store) -> None:
+    epoch = str(uuid.uuid4())
+    mine, others = (
+        pack_reading(Reading("9", [f"Tel {n}"], [Receipt(Kind.SALE, total=400, currency="EUR", customer_phone=n)]))
+        for n in ("0170 1234567", "0170 7654321")
+    )
+    put(store, job(epoch, 1, reading=mine), job(epoch, 2, reading=others))
+    read_all(store, CloudConfig(ingest=Ingest(reread=False)))
+    assert admin.erase(store, "+49 170 1234567")["receipts"] == 1
+    assert admin.erase(store, "+49 170 1234567")["receipts"] == 0
+    assert rows(store, schema.jobs, "seq", "state", "lines") == [(1, "erased", None), (2, "read", "Tel 0170 7654321")]
+    assert len(rows(store, schema.papers)) == len(rows(store, schema.receipts)) == 1
+    assert rows(store, figures.facts, "phone", "total", "counted") == [("", 400, True), ("1707654321", 400, True)]
+    with store.write() as connection:
+        counting.begin_again(connection, "cafe")
+    while counting.some_again(store):
+        pass
+    (day,) = [row for row in rows(store, figures.sums, "dim", "receipts", "amount") if row[0] == "all"]
+    assert day == ("all", 2, 800), "what was erased still counts"
+
+
 def test_a_time_too_short_for_boxes_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "cloud.toml"
     file.write_text("[keep]\nreceipts_days = 7\n")
@@ -90,7 +113,10 @@ def test_a_persons_orders_are_erased_and_the_trail_does_not_name_them(cloud: Clo
     kept = cafe.post("/v1/orders", json=soup | {"note": "call 0170 1234567"}).json()["id"]  # still open
     for order in ids:
         assert cafe.post(f"/v1/orders/{order}/reject", json={"reason": "sold out"}).status_code == 200
-    assert cloud.command("erase", "--phone", "+49 170 1234567", "--merchant", "Corner Cafe") == "3 orders erased"
+    assert (
+        cloud.command("erase", "--phone", "+49 170 1234567", "--merchant", "Corner Cafe")
+        == "3 orders and 0 receipts erased"
+    )
     contents = [cafe.get(f"/v1/orders/{order}").json()["content"] for order in [*ids, kept]]
     assert [c.get("customer", "") for c in contents] == ["", "", "", written[3], ""]
     assert [c["items"][0].get("note", "") for c in contents] == ["", "", "", "for Anna", "for Anna"]
