@@ -2,6 +2,8 @@
 
 The journal is filled beforehand through relay.store, then the whole system starts. A live receipt's delay is taken from
 the cloud's own row: when it came in, less when the relay saw its cut (one machine, one clock).
+On loopback, and over a line of 256 kbit/s and 300 ms each way (tests/simulators/line.py; needs root): there the bytes
+of all packets both ways are counted too.
 """
 
 from __future__ import annotations
@@ -12,7 +14,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from relay.store import Recording, Store
+from relay.recording import Recording
+from relay.store import Store
+from tests.simulators.line import Line, NoLine
+from tests.simulators.proxy import Proxy
 from tests.simulators.system import System, free_port, until
 from tests.simulators.till import connect, receipt
 
@@ -21,50 +26,78 @@ WITHIN_S = 600.0
 
 def main(quick: bool = False) -> int:
     count = 900 if quick else 9000
+    run(count, None)
+    try:
+        line = Line(kbit=256, delay_ms=300)
+    except NoLine as error:
+        print(f"no line: {error}")
+        return 0
+    try:
+        run(count, line)
+    finally:
+        line.close()
+    return 0
+
+
+def run(count: int, line: Line | None) -> None:
+    way = Proxy(0, at=line.address) if line else None
     with tempfile.TemporaryDirectory() as folder:
         port = free_port()
+        address = {"broker": f"mqtt://{line.address}:{way.port}", "insecure": True} if line and way else {}
         system = System(
             Path(folder),
             printers={"main": f"file://{folder}/paper.prn"},
             pos={"till": f"tcp://127.0.0.1:{port}"},
             broker="nats",
+            box={"cloud": address},
         )
+        if line and way:
+            way.target = ("127.0.0.1", system.mqtt_port)
+            system.inside["agent"] = line.inside
         try:
             system.set_up()
-            fill(system.capture_db, count)
+            size = fill(system.capture_db, count)
             system.start("broker", "cloud", "relay")
-            drained_s, delays = drain(system, port, count)
+            drained_s, delays = drain(system, port, count, 1.0 if line else 0.2)
         finally:
             system.close()
+            if way:
+                way.close()
     delays.sort()
-    print(f"backlog of {count}: {drained_s:.1f} s, {count / drained_s:.0f} receipts/s")
+    where = f"over {line.kbit:g} kbit/s, {line.delay_ms:g} ms each way" if line else "on loopback"
+    print(f"backlog of {count} {where}: {drained_s:.1f} s, {count / drained_s:.0f} receipts/s")
     print(
         f"live meanwhile: {len(delays)}, cut to cloud p50 {delays[len(delays) // 2]:.0f} ms,"
         f" p99 {delays[int(len(delays) * 0.99)]:.0f} ms, worst {delays[-1]:.0f} ms"
     )
-    return 0
+    if line:
+        each, raw = (line.bytes_up + line.bytes_down) / (count + len(delays)), size / count
+        print(f"on the line, all packets both ways: {each:.0f} bytes a receipt of {raw:.0f}, {each / raw:.2f}x")
 
 
-def fill(path: Path, count: int) -> None:
-    """A journal with so many receipts that nobody has acknowledged."""
-    rng = random.Random(1)
+def fill(path: Path, count: int) -> int:
+    """A journal with so many receipts that nobody has acknowledged. -> their bytes"""
+    rng, size = random.Random(1), 0
     store = Store(path, 0, 4 << 30)
     store.db.execute("BEGIN IMMEDIATE")
     for number in range(1, count + 1):
         recording = Recording("till", "main")
-        recording.hand(receipt(number, rng).raw)
+        raw = b"".join(receipt(number, rng).raw for _ in range(4))  # about 2 KB, as receipts of shops have
+        size += len(raw)
+        recording.hand(raw)
         store.finish(recording, "cut", "all", False)
     store.db.execute("COMMIT")
     store.close()
+    return size
 
 
-def drain(system: System, port: int, count: int) -> tuple[float, list[float]]:
+def drain(system: System, port: int, count: int, pause_s: float) -> tuple[float, list[float]]:
     """-> seconds from the agent's start to the last of the backlog in the cloud; the live receipts' delays, ms."""
     rng, live = random.Random(2), 0
     till = connect(f"tcp://127.0.0.1:{port}")
     began = time.monotonic()
     system.start("agent")
-    until(lambda: "broker=" in system.log("agent") and "relay=" in system.log("agent"), 30, "the agent is online")
+    until(lambda: "connected mqtt" in system.log("agent"), 90, "the agent is online")
     with sqlite3.connect(f"file:{system.cloud_db}?mode=ro", uri=True, timeout=5.0) as cloud:
 
         def came(sql: str) -> int:
@@ -75,9 +108,9 @@ def drain(system: System, port: int, count: int) -> tuple[float, list[float]]:
                 raise TimeoutError(f"only {came('1')} of {count} after {WITHIN_S:.0f} s")
             live += 1
             till.send(receipt(count + live, rng).raw)
-            time.sleep(0.2)
+            time.sleep(pause_s)
         took = time.monotonic() - began
-        until(lambda: came("1") == count + live, 30, "the live receipts in the cloud")
+        until(lambda: came("1") == count + live, 120, "the live receipts in the cloud")
         delays = [
             float(ms) for (ms,) in cloud.execute("SELECT received_at - ended_ms FROM jobs WHERE seq > ?", (count,))
         ]

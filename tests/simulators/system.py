@@ -75,6 +75,7 @@ class System:
         self.url = f"http://127.0.0.1:{self.web_port}"
         self.env = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
         self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.inside: dict[str, list[str]] = {}  # what a process is started by: a namespace (tests/simulators/line.py)
         self.key = ""
         self._configure(printers, pos, box or {})
 
@@ -142,7 +143,7 @@ class System:
     def start(self, *names: str) -> System:
         for name in names or self.names:
             log = (self.folder / f"{name}.log").open("ab")
-            command = [*DIE_WITH_PARENT, *self._command(name)]
+            command = [*DIE_WITH_PARENT, *self.inside.get(name, ()), *self._command(name)]
             self.running[name] = subprocess.Popen(
                 command, stdout=log, stderr=log, env=self.env, cwd=self.folder, start_new_session=True
             )
