@@ -16,7 +16,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from relay.store import Recording, Store
+from relay.recording import Recording
+from relay.store import Store
 
 SIZE, GROUP = 2048, 50
 

@@ -14,7 +14,8 @@ from receipt.jobs import Edge, Jobs, What
 from receipt.tokens import Command, Dialect, Effect, Mark, Scanner
 from relay.journal import Journal
 from relay.loop import Loop, Timer
-from relay.store import Key, Recording
+from relay.recording import Recording
+from relay.store import Key
 
 SAVE_S, SAVE_BYTES = 0.25, 64 * 1024
 BURST_S, BURST_BYTES = 0.02, 128 * 1024  # 64 KiB come again this soon: handed to the kernel in such pieces

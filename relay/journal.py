@@ -24,7 +24,8 @@ from typing import Any, TypeVar
 
 from relay import priority, rescue, schema
 from relay.loop import Loop
-from relay.store import Full, Key, Recording, Store
+from relay.recording import Recording
+from relay.store import Full, Key, Store
 
 R = TypeVar("R")
 RESERVE = 128 * 1024  # disk space kept for tombstones

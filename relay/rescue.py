@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from relay.clock import mono_ms, wall_ms
+from relay.recording import PIECE
 from relay.salvage import JOB, SEQ_BITS, SLIP
-from relay.store import PER_CAPTURE, PIECE, Store
+from relay.store import PER_CAPTURE, Store
 
 if TYPE_CHECKING:
     from relay.journal import Journal

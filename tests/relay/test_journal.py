@@ -18,7 +18,8 @@ import pytest
 from relay.control import Client, Refused, RelayGone
 from relay.journal import Journal
 from relay.loop import Loop
-from relay.store import Recording, Store
+from relay.recording import Recording
+from relay.store import Store
 from tests.relay.conftest import LIMIT, Box, until
 from tests.relay.test_passing import RECEIPT
 from tests.simulators.printer import SimulatedPrinter

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from relay import salvage
-from relay.store import Recording, Store
+from relay.recording import Recording
+from relay.store import Store
 from tests.relay.conftest import Box, until
 from tests.relay.test_passing import RECEIPT
 from tests.simulators.printer import SimulatedPrinter
