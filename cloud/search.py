@@ -189,7 +189,7 @@ def _ways(q: str, currency: str) -> list[sa.ColumnElement[bool]]:
     plain = text.removeprefix("#").removeprefix("No. ").strip()
     if plain and " " not in plain:
         ways.append(c.number == plain)
-        ways.append(c.member.in_(sorted({plain, plain.upper(), plain.lower()})))
+        ways += [c.member == spelled for spelled in sorted({plain, plain.upper(), plain.lower()})]
     if len(plain) == 4 and plain.isdecimal():
         ways.append(c.last_four == plain)
     if any(sign in text for sign in ".,€$£¥") and sum(x.isdecimal() for x in text) >= 2 and len(text) < 20:

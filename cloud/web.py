@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio.to_thread
 import uvicorn
 from litestar import Litestar, MediaType, Request, Response, Router, get
+from litestar.config.compression import CompressionConfig
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
@@ -99,6 +100,9 @@ def make_app(cloud: Context) -> Litestar:
             path="/-/openapi",  # its router would answer for all of /v1; the document is served below
             render_plugins=[JsonRenderPlugin(path="/openapi.json")],
             components=Components(security_schemes={"key": SecurityScheme(type="http", scheme="bearer")}),
+        ),
+        compression_config=CompressionConfig(
+            "gzip", minimum_size=1000, gzip_compress_level=6, exclude=["^/static/", "/live$", r"\.(png|pdf|xlsx)$"]
         ),
         logging_config=None,
     )
