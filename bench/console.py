@@ -77,10 +77,8 @@ def _run(folder: Path, count: int, url: str | None) -> int:
         with psycopg.connect(url) as connection:
             merchant = connection.execute("SELECT id FROM merchants").fetchone()[0]  # type: ignore[index]
             for table, rows in base.laid(copies, merchant):
-                with (
-                    connection.cursor() as cursor,
-                    cursor.copy(f"COPY {table.name} ({_names(table)}) FROM STDIN") as to,
-                ):  # type: ignore[call-overload]
+                copy: Any = f"COPY {table.name} ({_names(table)}) FROM STDIN"
+                with connection.cursor() as into, into.copy(copy) as to:
                     for row in rows:
                         to.write_row(row)
         with psycopg.connect(url, autocommit=True) as connection:
@@ -91,7 +89,7 @@ def _run(folder: Path, count: int, url: str | None) -> int:
             merchant = connection.execute(sa.select(merchants.c.id)).scalar_one()
             for table, rows in base.laid(copies, merchant):
                 marks = ",".join("?" * len(table.columns))
-                cursor = connection.connection.cursor()
+                cursor: Any = connection.connection.cursor()  # rows are made while it reads them
                 cursor.executemany(f"INSERT INTO {table.name} ({_names(table)}) VALUES ({marks})", rows)
         store.close()
     print(f"{copies * len(base.rows[jobs.name]):,} receipts laid down in {time.monotonic() - began:.0f} s", flush=True)
@@ -105,7 +103,7 @@ def _run(folder: Path, count: int, url: str | None) -> int:
 def _measure(cloud: Cloud, number: str) -> int:
     slow = 0
     with closing(cloud.log_in("anna")) as anna:
-        anna.timeout = 120  # type: ignore[assignment]
+        anna.timeout = 120
         print("| page | p50 ms | p95 ms | of its CPU, ms | KB |\n|---|---|---|---|---|")
         for name, path in PAGES.items():
             took, size, busy = [], 0, _cpu_ms(cloud)
@@ -135,7 +133,8 @@ class Base:
     """Four weeks, in memory: table name -> rows, their values in the order of the table's columns."""
 
     def __init__(self, folder: Path, per_day: int) -> None:
-        cloud = Cloud(folder / "base" if (folder / "base").mkdir() is None else folder)
+        (folder / "base").mkdir()
+        cloud = Cloud(folder / "base")
         cloud.command("merchant", "add", "Base", "--user", "base", "--password-stdin", stdin=PASSWORD + "\n")
         fill(cloud.database, "Base", months=1, per_day=per_day)
         store = Store("sqlite:///unused", cloud.database)
