@@ -220,10 +220,10 @@ def test_no_power_cut_takes_what_was_promised(recorded: Callable[..., Any], tmp_
 @pytest.mark.covers("F14")
 @pytest.mark.timeout(600)
 def test_a_sync_that_failed_is_never_trusted_again(recorded: Callable[..., Any], tmp_path: Path) -> None:
-    """Every seventh sync fails: what it was to write is gone, though the next sync says that all is well. Paper goes
+    """Every ninth sync fails: what it was to write is gone, though the next sync says that all is well. Paper goes
     on; what the agent was told of is there."""
-    record, port = recorded(jobs=24, fail_sync=7)
-    assert sum(op.kind == "F" for op in record.ops) > 2
+    record, port = recorded(jobs=40, fail_sync=9)
+    assert sum(op.kind == "F" for op in record.ops) > 3
     broken = replay(record, port, 200, 3, tmp_path, paper=False)
     assert not broken, f"{len(broken)} of 200 states: {broken[0][1]}"
 
