@@ -144,8 +144,13 @@ class Box:
         return Pos(sock)
 
     def agent(self) -> Agent:
-        until(lambda: Path(self.control).exists())
-        return Agent(self.control)
+        return until(self._reached)
+
+    def _reached(self) -> Agent | None:
+        try:
+            return Agent(self.control)
+        except (FileNotFoundError, ConnectionRefusedError):  # it has only begun; the file may be of the one before
+            return None
 
     def jobs(self, count: int, within: float = LIMIT) -> list[tuple[dict[str, Any], bytes]]:
         """The jobs that are due, once there are so many."""
