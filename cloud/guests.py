@@ -19,6 +19,7 @@ from cloud import basket, events, menu, orders
 from cloud.api.shapes import BIDI, FORBIDDEN
 from cloud.basket import Visit
 from cloud.fronts import DiningTable, Front
+from cloud.ids import ordered
 from cloud.menu import Bill, Line, Menu, said
 from cloud.store.counter import guest_orders, notices, visits
 from cloud.store.schema import orders as order_table
@@ -127,8 +128,9 @@ def place(
     wanted: Wanted,
     source: bytes,
     settings: Settings,
+    base: str,
 ) -> str:
-    """-> the order's id. Raises Refused, orders.NoBox."""
+    """-> the order's id. `base`: what addresses of our pages begin with. Raises Refused, orders.NoBox."""
     known = connection.execute(
         sa.select(guest_orders.c.order_id).where(
             guest_orders.c.merchant_id == front.merchant,
@@ -146,11 +148,12 @@ def place(
         raise Refused("trouble")
     if bill.total != wanted.total:
         raise Refused("price")
-    content = _content(front, table, visit, bill, wanted)
+    content, order_id = _content(front, table, visit, bill, wanted), ordered()
+    content.link = f"{base}/o/{front.order_link(order_id)}"  # on the slip: who holds it sees what became of the order
     order_id, _ = orders.submit(
         connection,
         front.merchant,
-        orders.Submission(content, "table" if table else "shop", key=f"basket {basket_id}"),
+        orders.Submission(content, "table" if table else "shop", key=f"basket {basket_id}", id=order_id),
         f"guest at table {table.name}" if table else "guest",
         settings,
     )
@@ -385,9 +388,10 @@ def tidy(connection: sa.Connection, at: int) -> None:
             .where(guest_orders.c.merchant_id == row.merchant_id, guest_orders.c.order_id == row.order_id)
             .values(distance=None)
         )
+    contacts = guest_orders.c.phone + guest_orders.c.email + guest_orders.c.wechat
     connection.execute(
         sa.update(guest_orders)
-        .where(guest_orders.c.created_at < at - LINK_MS, guest_orders.c.phone + guest_orders.c.email != "")
+        .where(guest_orders.c.created_at < at - LINK_MS, contacts != "")
         .values(phone="", email="", wechat="")
     )
     connection.execute(sa.delete(notices).where(notices.c.created_at < at - LINK_MS))

@@ -49,7 +49,7 @@ class OtherBody(Exception):
 @dataclass(frozen=True, slots=True)
 class Submission:
     """An order as it came in, checked. `key` is the Idempotency-Key; `box` and `printer` empty: as the shop's routing
-    says. `shop`: whose rules hold; empty: the merchant's only shop."""
+    says. `shop`: whose rules hold; empty: the merchant's only shop. `id`: where its link had to be known before."""
 
     content: OrderContent
     channel: str
@@ -58,10 +58,11 @@ class Submission:
     box: str = ""
     printer: str = ""
     shop: str = ""
+    id: str = ""
 
     def hash(self) -> bytes:
         """Two submissions with the same hash are the same order. The number is left out: we may have given it."""
-        content = msgspec.structs.replace(self.content, number="")
+        content = msgspec.structs.replace(self.content, number="", link="")
         body = [content, self.content.number, self.channel, self.external_id, self.box, self.printer]
         return hashlib.sha256(msgspec.msgpack.encode([*body, self.shop] if self.shop else body)).digest()
 
@@ -81,7 +82,7 @@ def submit(
         .returning(merchants.c.order_count)
     ).one()
     how = rules.load(connection, merchant, Review, order.shop)
-    order_id, at, content = ordered(), now_ms(), order.content
+    order_id, at, content = order.id or ordered(), now_ms(), order.content
     number = content.number or f"{(row.order_count - 1) % 999 + 1:03d}"
     placed = content.placed_at or review.local(how, at)
     content = msgspec.structs.replace(content, number=number, placed_at=placed)

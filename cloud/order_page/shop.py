@@ -211,6 +211,7 @@ class Shop:
                     self._wanted(request, place, form),
                     place.front.source(self._counter.source(request)),
                     self._cloud.config.orders,
+                    self._cloud.config.base,
                 )
             self._cloud.bell.ring()
             return self._see(f"/o/{place.front.order_link(order_id)}")

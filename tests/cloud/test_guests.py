@@ -12,13 +12,21 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
+import sqlalchemy as sa
 
+from cloud import guests
+from cloud.store.counter import guest_orders
+from cloud.store.schema import orders as order_table
 from tests.cloud.conftest import Cloud, until
 from tests.cloud.guest import MENU, Guest, open_shop, told
+from tests.cloud.test_batch import fresh_store
+from wire.messages import OrderContent, now_ms
 
 
 class Shop:
@@ -72,6 +80,7 @@ def test_a_red_code_orders_and_the_box_gets_it_at_once(shop: Shop) -> None:
     link = guest.order(note="by the window")
     printed = shop.box.orders.get(timeout=60)
     content = printed.content
+    assert content.link == f"{shop.cloud.url}/o/{link.rsplit('/', 1)[-1]}", "the slip leads to the order's page"
     assert (content.kind, content.table, content.total, content.note) == ("dine_in", table, 1350, "by the window")
     assert [(i.name, i.quantity, i.unit_price, i.category) for i in content.items] == [
         ("Flat white", 2, 450, "bar"),
@@ -398,3 +407,33 @@ def test_a_page_is_light(shop: Shop) -> None:
     for address in re.findall(r'"(/static/order\.[^"]+)"', page.text):
         total += int(guest.web.get(address).headers["content-length"])
     assert total < 20_000
+
+
+def test_after_a_day_nobody_knows_where_a_customer_was_and_after_the_link_nobody_how_to_reach_them(
+    tmp_path: Path,
+) -> None:
+    now, day = now_ms(), 86_400_000
+    content = msgspec.json.encode(OrderContent("7", "delivery", [], distance="1-2 km", address="Quay 1")).decode()
+    ages = {"new": day // 2, "old": day + 60_000, "gone": guests.LINK_MS + 60_000}
+    with closing(fresh_store(tmp_path)) as store, store.write() as connection:
+        for name, age in ages.items():
+            at, empty = now - age, dict.fromkeys(("email", "replaces", "told", "basket", "visit", "table_id"), "")
+            texts = {c.name: "" for c in order_table.columns if isinstance(c.type, sa.Text) and not c.nullable}
+            numbers = {c.name: 0 for c in order_table.columns if not isinstance(c.type, sa.Text) and not c.nullable}
+            order = texts | numbers | {"merchant_id": "cafe", "id": name, "content": content, "body_hash": b""}
+            connection.execute(sa.insert(order_table).values(order))
+            hashes = {"visit": b"", "link_hash": name.encode(), "source": b""}
+            guest = {"merchant_id": "cafe", "order_id": name, "basket_id": name, "language": "en", "phone": ""}
+            guest |= empty | hashes | {"wechat": "anna", "distance": "1-2 km", "created_at": at}
+            connection.execute(sa.insert(guest_orders).values(guest))
+        guests.tidy(connection, now)
+        kept = {
+            row.order_id: (row.distance, row.wechat)
+            for row in connection.execute(
+                sa.select(guest_orders.c.order_id, guest_orders.c.distance, guest_orders.c.wechat)
+            )
+        }
+        assert kept == {"new": ("1-2 km", "anna"), "old": (None, "anna"), "gone": (None, "")}
+        for row in connection.execute(sa.select(order_table.c.id, order_table.c.content)):
+            said = msgspec.json.decode(row.content, type=OrderContent)
+            assert (said.distance, said.address) == ("1-2 km" if row.id == "new" else "", "Quay 1")
