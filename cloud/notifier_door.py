@@ -45,9 +45,7 @@ def check(way: str, url: str) -> None:
     if not url.isascii() or not url.isprintable() or " " in url or len(url) > 500 or parts.fragment:
         raise BadSender("an address has no spaces and at most 500 characters")
     if url.count("{to}") != 1 or "{" in url.replace("{to}", "") or "{to}" in parts.netloc:
-        raise BadSender(
-            "write {to} once where the customer's number, address or id belongs, behind the provider"
-        )
+        raise BadSender("write {to} once where the customer's number, address or id belongs, behind the provider")
     if wrong := sorted(set(fields) - QUERY):
         raise BadSender(f"the option {wrong[0]} is not allowed")
 
