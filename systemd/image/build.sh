@@ -34,8 +34,9 @@ mkdir "$tree"
 tar -C "$tree" -xf "$base"
 cp "$package" "$tree/tillwire.deb"
 # as on any Debian: users, units, the release; through qemu-user
-env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive chroot "$tree" \
-    dpkg -i /tillwire.deb >"$work/dpkg.log" 2>&1 || { cat "$work/dpkg.log" >&2 && exit 1; }
+env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive unshare --mount \
+    sh -c 'mount -t proc proc "$0/proc" && exec chroot "$0" dpkg -i /tillwire.deb' "$tree" >"$work/dpkg.log" 2>&1 ||
+    { cat "$work/dpkg.log" >&2 && exit 1; }
 rm "$tree/tillwire.deb"
 mkdir -p "$tree/data/opt" "$tree/data/state" "$tree/data/etc" "$tree/data/network" "$tree/data/timesync"
 mv "$tree"/opt/tillwire/* "$tree/data/opt/"
@@ -82,7 +83,7 @@ find "$tree" -newermt "@$SOURCE_DATE_EPOCH" -exec touch -hd "@$SOURCE_DATE_EPOCH
 
 say "the image"
 mkdir "$work/tmp" "$work/in"
-genimage --loglevel 1 --config "$here/genimage.cfg" --rootpath "$tree" --tmppath "$work/tmp" --inputpath "$work/in" \
+genimage --config "$here/genimage.cfg" --rootpath "$tree" --tmppath "$work/tmp" --inputpath "$work/in" \
     --outputpath "$work/out"
 mv "$work/out/tillwire.img" "$out/tillwire_$version.img"
 zstd -q -f -9 -T0 "$out/tillwire_$version.img" -o "$out/tillwire_$version.img.zst"
