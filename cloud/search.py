@@ -205,7 +205,8 @@ def _ways(q: str, currency: str) -> list[sa.ColumnElement[bool]]:
 def _in_papers(connection: sa.Connection, merchant: str, where: list[Any], q: str, limit: int, after: str) -> Found:
     """Words on the paper, newest first, for at most LOOK_S."""
     pattern = "%" + q.strip().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-    end, rows, cursor = time.monotonic() + LOOK_S, [], after
+    end, cursor = time.monotonic() + LOOK_S, after
+    rows: list[sa.Row[Any]] = []
     paper = sa.select(jobs.c.lines).where(jobs.c.merchant_id == merchant, jobs.c.id == facts.c.job_id)
     says = paper.scalar_subquery().ilike(pattern, escape="\\")
     key = (facts.c["at"], facts.c.job_id, facts.c.n)

@@ -143,5 +143,7 @@ WRONG: dict[str, tuple[str, tuple[str, ...]]] = {
     # ---- the local page
     "page without a port": (RIGHT + '[page]\nlisten = "127.0.0.1"\n', ("line 15:", "ADDRESS:PORT")),
     "page open to all": (RIGHT + '[page]\nlisten = "0.0.0.0:8090"\n', ("line 15:", "needs a code_file")),
-    "slip after boot as a text": (_with("[printer.main]", 'status_slip = "yes"\n[printer.main]'), ("line 3:", "true or false")),
+    "slip after boot as a text": (
+        _with("[printer.main]", 'status_slip = "yes"\n[printer.main]'), ("line 3:", "true or false")
+    ),
 }  # fmt: skip

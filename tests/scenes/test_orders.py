@@ -114,7 +114,9 @@ def test_control_characters_are_refused_at_the_door(shop: Shop, field: str) -> N
 def test_a_killed_agent_prints_its_order_once_after_its_restart(fragile: Shop) -> None:
     order = fragile.system.order(table="T-501")
     until(
-        lambda: fragile.system.order_state(order)["state"] not in ("queued", "accepted"), 180, "the order left the cloud"
+        lambda: fragile.system.order_state(order)["state"] not in ("queued", "accepted"),
+        180,
+        "the order left the cloud",
     )
     fragile.system.kill("agent")
     fragile.system.start("agent")
