@@ -51,7 +51,7 @@ class Keys:
     def __init__(self, store: Store, rate: int) -> None:
         self._store = store
         self._rates = Buckets(rate, rate * 2)
-        self._wrong = Buckets(1, 30)
+        self._wrong = Buckets(2, 100)  # keys are too long to guess: this only keeps the noise down
         self._known: OrderedDict[str, tuple[Who, float]] = OrderedDict()
         self._turn = Lock()
 

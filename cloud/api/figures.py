@@ -67,6 +67,13 @@ class CustomerIn(Struct):
     fields: dict[str, Annotated[str, Meta(max_length=500)]] = {}
 
 
+class CustomerKey(Struct):
+    """What links receipts and orders to a customer."""
+
+    kind: str
+    value: str
+
+
 class CustomerOut(Struct):
     id: str
     name: str
@@ -76,7 +83,7 @@ class CustomerOut(Struct):
     note: str
     consent: bool
     fields: dict[str, str]
-    keys: list[tuple[str, str]]
+    keys: list[CustomerKey]
 
 
 class CustomersOut(Struct):
@@ -204,5 +211,5 @@ def _customer(connection: sa.Connection, merchant: str, customer: str) -> Custom
     if found is None:
         raise not_found()
     r, keys = found
-    fields = msgspec.json.decode(r.fields)
-    return CustomerOut(r.id, r.name, r.external_id, r.email, r.birthday, r.note, r.consent, fields, keys)
+    fields, linked = msgspec.json.decode(r.fields), [CustomerKey(*key) for key in keys]
+    return CustomerOut(r.id, r.name, r.external_id, r.email, r.birthday, r.note, r.consent, fields, linked)
