@@ -356,7 +356,13 @@ def test_nobody_reads_orders_by_a_phone_number(shop: Shop) -> None:
 @pytest.mark.covers("A1", "A5", "A16", "A9")
 @pytest.mark.parametrize(
     "text",
-    ["<script>document.title='x'</script>", "{{7*7}}{% raw %}", "=cmd|calc", "javascript:alert(1)", "' OR 1=1 --"],
+    [
+        "<script>document.title='x'</script>",
+        "{{7919*7907}}{% raw %}",
+        "=cmd|calc",
+        "javascript:alert(1)",
+        "' OR 1=1 --",
+    ],
 )
 def test_what_a_customer_types_is_text_everywhere(shop: Shop, text: str) -> None:
     guest = shop.guest(shop.black)
@@ -365,7 +371,7 @@ def test_what_a_customer_types_is_text_everywhere(shop: Shop, text: str) -> None
     order = shop.orders()[0]["content"]
     assert (order["note"], order["items"][0]["note"]) == (text, text)
     page = guest.web.get(link).text
-    assert "<script>document" not in page and "49" not in re.sub(r"[A-Za-z0-9_-]{20,}", "", page).replace("£4.50", "")
+    assert "<script>document" not in page and "62615533" not in page
 
 
 @pytest.mark.covers("A1", "A4")
