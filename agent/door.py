@@ -41,7 +41,8 @@ class Door:
         """The relay's answer. Raises RelayGone, Refused."""
         client = self._open_client()
         try:
-            return await asyncio.wait_for(client.ask(op, body, **fields), ANSWER_S)
+            async with asyncio.timeout(ANSWER_S):
+                return await client.ask(op, body, **fields)
         except TimeoutError:
             await client.close()
             raise RelayGone(f"the relay did not answer {op} within {ANSWER_S:.0f} s") from None
@@ -52,7 +53,8 @@ class Door:
         """Jobs with their bytes, and whether more follow. Raises RelayGone, Refused."""
         client = self._open_client()
         try:
-            return await asyncio.wait_for(client.jobs(after=after, limit=limit, keys=keys), ANSWER_S * 2)
+            async with asyncio.timeout(ANSWER_S * 2):
+                return await client.jobs(after=after, limit=limit, keys=keys)
         except TimeoutError:
             await client.close()
             raise RelayGone("the relay did not answer jobs in time") from None
@@ -70,7 +72,8 @@ class Door:
                 await backoff.wait()
                 continue
             try:
-                self.hello = await asyncio.wait_for(client.ask("hello"), ANSWER_S)
+                async with asyncio.timeout(ANSWER_S):
+                    self.hello = await client.ask("hello")
             except (RelayGone, Refused, TimeoutError) as error:
                 log.warning("relay=%s said no hello: %s", self.path, error)
                 await client.close()

@@ -104,7 +104,8 @@ class Mqtt:
                 self._changed.clear()
                 try:
                     client = self._client = self._new_client(version)
-                    await asyncio.wait_for(self._connect(client, version), CONNECT_S)
+                    async with asyncio.timeout(CONNECT_S):  # wait_for may swallow a stop that comes with the CONNACK
+                        await self._connect(client, version)
                 except (OSError, ValueError, TimeoutError, Offline) as error:
                     self.reason = _reason(error)
                     if own := tls.own_expiry(self.cloud, clock.wall_ms() / 1000):

@@ -113,7 +113,8 @@ class Updates:
                     continue
                 self._say(f"{self._wanted.version} waits: {error}" if self._wanted else "")
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._new.wait(), backoff.next())
+                    async with asyncio.timeout(backoff.next()):
+                        await self._new.wait()
                 self._new.clear()
 
     async def _go_on(self) -> None:

@@ -228,7 +228,8 @@ class Today:
                         beat = time.monotonic() + BEAT_S
                     await asyncio.sleep(PAUSE_S)
                     try:
-                        await asyncio.wait_for(ear.wait(), look_s)
+                        async with asyncio.timeout(look_s):
+                            await ear.wait()
                     except TimeoutError:
                         pass
         finally:

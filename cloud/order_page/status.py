@@ -157,7 +157,8 @@ class Status:
                     last = now
                     await asyncio.sleep(PAUSE_S)
                     try:
-                        await asyncio.wait_for(ear.wait(), 1.0 if not self._cloud.store.sqlite else LOOK_S)
+                        async with asyncio.timeout(LOOK_S if self._cloud.store.sqlite else 1.0):
+                            await ear.wait()
                     except TimeoutError:
                         pass
         finally:

@@ -207,6 +207,30 @@ def test_a_wrong_password_is_told_and_tried_again(broker: Callable[..., Mosquitt
     assert "refused" in connected(settings, body, wait=False)
 
 
+@pytest.mark.parametrize("turns", range(6))
+def test_a_stop_is_heard_also_at_the_moment_of_the_connection(
+    broker: Callable[..., Mosquitto], tmp_path: Path, turns: int
+) -> None:
+    settings = Cloud(broker=f"mqtt://127.0.0.1:{broker('allow_anonymous true').port}")
+
+    async def run() -> None:
+        mqtt = Ear(settings)
+        task = asyncio.create_task(mqtt.run())
+
+        def later(left: int) -> None:
+            if left:
+                asyncio.get_running_loop().call_soon(later, left - 1)
+            else:
+                task.cancel()
+
+        mqtt.on_state.append(lambda up: later(turns) if up else None)
+        async with asyncio.timeout(30):
+            await asyncio.wait({task})
+        assert task.cancelled()
+
+    asyncio.run(run())
+
+
 def test_a_missing_password_file_is_named_with_what_helps(tmp_path: Path) -> None:
     settings = Cloud(broker="mqtt://127.0.0.1:9", password_file=str(tmp_path / "password"))
 
