@@ -75,6 +75,11 @@ tests)
     need chromium-driver "drives it" command -v chromedriver
     need alsa-utils "the second way to play a sound" command -v aplay
     need libasound2-data "sound without a sound card" [ -e /usr/share/alsa/alsa.conf ]
+    need openssl "certificates of the tests, and signed updates" command -v openssl
+    need curl "the platform API's guide is run as it is written" command -v curl
+    need jq "the same" command -v jq
+    need gcc "the rig that records what SQLite writes" command -v cc
+    need libc6-dev "the same" [ -e /usr/include/stdlib.h ]
     ;;
 guest)
     need qemu-system-x86 "the virtual machine" command -v qemu-system-x86_64
