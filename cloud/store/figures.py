@@ -37,6 +37,7 @@ shops = Table(  # the places of a merchant; id "" is the first, and the only one
     _text("zone"),  # IANA name
     Column("day_starts", Integer, nullable=False, server_default="0"),  # minutes after midnight: a bar's day ends late
     _words("currency"),  # of receipts that name none
+    _words("country"),  # ISO 3166, whose phone numbers are written without its code; "": the zone's
 )
 
 shop_boxes = Table(  # where a box stands; one that is not here stands in shop ""
@@ -246,4 +247,19 @@ uploads = Table(  # a file between its preview and its import; gone after a day
     _text("name"),
     Column("data", LargeBinary, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+)
+
+connectors = Table(  # a merchant's CRM, from which customers come by themselves (cloud/crms/)
+    "connectors",
+    metadata,
+    _text("merchant_id", key=True),
+    _text("kind", key=True),  # a file of cloud/crms/
+    _text("url"),
+    _text("secret"),  # their API key: it must be sent, so it cannot be hashed
+    Column("settings", Text, nullable=False, server_default="{}"),  # JSON of crms.Settings
+    _words("cursor"),  # up to which change it was read; "": from the beginning
+    Column("next_at", BigInteger, nullable=False),
+    Column("ran_at", BigInteger, nullable=True),
+    _words("problem"),  # a key of the strings, of the last run; "": it went well
+    Column("counts", Text, nullable=False, server_default="{}"),  # of the last run, JSON
 )
