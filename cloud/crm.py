@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from cloud import audit
-from cloud.facts import clean, digits, fold
+from cloud import audit, phones
+from cloud.facts import Places, clean, fold
 from cloud.store.counter import guest_orders
 from cloud.store.figures import customer_keys, customers, facts
 from wire.messages import now_ms, uuid7
@@ -52,12 +52,14 @@ class Customer:
     fields: dict[str, str] = field(default_factory=dict)
 
     def known_by(self) -> list[tuple[str, str]]:
-        found = (("member", fold(self.member)), ("card", clean(self.card, 40)), ("phone", digits(self.phone)))
+        found = (("member", fold(self.member)), ("card", clean(self.card, 40)), ("phone", self.phone))
         return [(kind, value) for kind, value in found if value]
 
 
-def checked(raw: Customer) -> Customer:
-    """Raises BadCustomer: nothing to know one by, or a value that cannot be."""
+def checked(raw: Customer, country: str = "") -> Customer:
+    """`country`: whose phone numbers need no code.
+
+    Raises BadCustomer: nothing to know one by, or a value that cannot be."""
     one = Customer(
         clean(raw.name, 120),
         clean(raw.external_id, 80),
@@ -66,14 +68,14 @@ def checked(raw: Customer) -> Customer:
         clean(raw.note, 500),
         clean(raw.member, 60),
         clean(raw.card, 40),
-        clean(raw.phone, 40),
+        phones.folded(raw.phone, country),
         raw.consent,
         {clean(k, 40): clean(v, 500) for k, v in list(raw.fields.items())[:MOST_FIELDS] if clean(k, 40)},
     )
     if one.email and not EMAIL.match(one.email):
         raise BadCustomer("customers.wrong.email", one.email)
-    if one.phone and not digits(one.phone):
-        raise BadCustomer("customers.wrong.phone", one.phone)
+    if raw.phone.strip() and not one.phone:
+        raise BadCustomer("customers.wrong.phone", clean(raw.phone, 40))
     if not (one.name or one.external_id or one.email or one.known_by()):
         raise BadCustomer("customers.wrong.empty")
     return one
@@ -185,12 +187,33 @@ def of(connection: sa.Connection, merchant: str, customer: str) -> tuple[Any, li
 
 def orders_of(connection: sa.Connection, merchant: str, keys: Iterable[tuple[str, str]]) -> int:
     """Orders from QR codes with one of these phone numbers."""
-    phones = [value for kind, value in keys if kind == "phone"]
-    if not phones:
+    mine = [value for kind, value in keys if kind == "phone"]
+    if not mine:
         return 0
     g = guest_orders.c
     rows = connection.execute(sa.select(g.phone).where(g.merchant_id == merchant, g.phone != "")).scalars()
-    return sum(1 for phone in rows if digits(phone) in phones)
+    country = country_of(connection, merchant)
+    return sum(1 for phone in rows if phones.folded(phone, country) in mine)
+
+
+def country_of(connection: sa.Connection, merchant: str) -> str:
+    """Whose phone numbers are written without a code: the first shop's country."""
+    return Places(connection, [merchant]).by_id(merchant, "").dials_from
+
+
+def fold_again(connection: sa.Connection, merchant: str, country: str) -> None:
+    """Numbers that were kept when the country was not known. The figures must then be counted anew."""
+    k = customer_keys.c
+    mine = (k.merchant_id == merchant, k.kind == "phone")
+    known = {row.value: row.customer_id for row in connection.execute(sa.select(customer_keys).where(*mine))}
+    for value, customer in known.items():
+        new = phones.again(value, country)
+        if new == value:
+            continue
+        connection.execute(sa.delete(customer_keys).where(*mine, k.value == value))
+        if new not in known:
+            row = {"merchant_id": merchant, "kind": "phone", "value": new, "customer_id": customer}
+            connection.execute(sa.insert(customer_keys).values(**row))
 
 
 def folded(text: str) -> str:

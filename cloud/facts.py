@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 import sqlalchemy as sa
 
-from cloud import teaching
+from cloud import phones, teaching
 from cloud.corrections import corrected
 from cloud.store.figures import shop_boxes, shops
 from cloud.store.schema import jobs
@@ -47,6 +47,12 @@ class Shop:
     day_starts: int = 0  # minutes after midnight
     currency: str = ""
     name: str = ""
+    country: str = ""
+
+    @property
+    def dials_from(self) -> str:
+        """The country whose phone numbers are written here without its code."""
+        return self.country or phones.country_of(self.zone)
 
     def local(self, ms: int) -> datetime:
         """Without zone."""
@@ -132,7 +138,7 @@ class Places:
 
     def __init__(self, connection: sa.Connection, merchants: list[str]) -> None:
         self._shops = {
-            (row.merchant_id, row.id): Shop(row.id, row.zone, row.day_starts, row.currency, row.name)
+            (row.merchant_id, row.id): Shop(row.id, row.zone, row.day_starts, row.currency, row.name, row.country)
             for row in connection.execute(sa.select(shops).where(shops.c.merchant_id.in_(merchants)))
         }
         self._boxes = {
@@ -197,18 +203,18 @@ def make(
         same_as=same_as,
         to_check=found and kind in (*MONEY_KINDS, Kind.OTHER) and sure < SURE and bool(read.items or total),
     )
-    _describe(fact, receipt)
+    _describe(fact, receipt, shop)
     if countable:
         fact.sold = items_of(receipt, -1 if kind in (Kind.REFUND, Kind.VOID) else 1)
     return fact
 
 
-def _describe(fact: Fact, receipt: Receipt) -> None:
+def _describe(fact: Fact, receipt: Receipt, shop: Shop) -> None:
     fact.number = clean(receipt.number)
     fact.table_name = clean(receipt.table, 40)
     fact.cashier = clean(receipt.cashier, 60)
     fact.member = clean(receipt.member, 60)
-    fact.phone = digits(receipt.customer_phone)
+    fact.phone = phones.folded(receipt.customer_phone, shop.dials_from)
     fact.card = next((code for code in receipt.codes if CODE.match(code) and code != receipt.number), "")
     tender = max(receipt.tenders, key=lambda t: t.amount or 0, default=Tender(method=None))  # type: ignore[arg-type]
     fact.payment = tender.method.value if tender.method else ""
@@ -300,13 +306,3 @@ def fold(text: str | None) -> str:
 
 def clean(text: str | None, most: int = 64) -> str:
     return "".join(c for c in (text or "") if c.isprintable()).strip()[:most]
-
-
-def digits(text: str | None) -> str:
-    """A phone number as it is compared: its digits without leading zeros; nothing where there are too few.
-
-    >>> digits("+43 660 123-45 67"), digits("0660 1234567")
-    ('436601234567', '6601234567')
-    """
-    found = re.sub(r"\D", "", text or "").lstrip("0")
-    return found if 6 <= len(found) <= 15 else ""

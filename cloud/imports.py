@@ -153,7 +153,7 @@ def guess(head: list[str]) -> list[str]:
     return out
 
 
-def customer(head: list[str], mapping: list[str], row: list[str]) -> Customer:
+def customer(head: list[str], mapping: list[str], row: list[str], country: str = "") -> Customer:
     """`mapping`: per column one of TARGETS, "" for a field of its own, "-" to leave it out. Raises BadCustomer."""
     one = Customer()
     for title, target, value in zip(head, mapping, row, strict=True):
@@ -166,14 +166,14 @@ def customer(head: list[str], mapping: list[str], row: list[str]) -> Customer:
             one.consent = text.casefold() in crm.YES
         else:
             setattr(one, target, text)
-    return crm.checked(one)
+    return crm.checked(one, country)
 
 
 def take(connection: sa.Connection, merchant: str, sheet: Sheet, mapping: list[str], source: str = "file") -> Outcome:
-    out = Outcome()
+    out, country = Outcome(), crm.country_of(connection, merchant)
     for n, row in enumerate(sheet.rows):
         try:
-            _, new = crm.keep(connection, merchant, customer(sheet.head, mapping, row), source)
+            _, new = crm.keep(connection, merchant, customer(sheet.head, mapping, row, country), source)
         except BadCustomer as error:
             out.wrong.append((n + 2, error.key, error.value))
             continue

@@ -14,8 +14,8 @@ from typing import Any
 import sqlalchemy as sa
 import sqlalchemy.ext.compiler
 
-from cloud import corrections
-from cloud.facts import digits, fold
+from cloud import corrections, phones
+from cloud.facts import Places, fold
 from cloud.store.figures import facts, sold
 from cloud.store.schema import jobs
 
@@ -86,7 +86,7 @@ class Impossible(Exception):
 def find(connection: sa.Connection, merchant: str, wanted: Wanted, limit: int = 50, after: str = "") -> Found:
     """Raises Impossible."""
     where = conditions(merchant, wanted)
-    ways = _ways(wanted.q, wanted.currency or "") if wanted.q and not wanted.papers else []
+    ways = _ways(connection, merchant, wanted.q, wanted.currency or "") if wanted.q and not wanted.papers else []
     if ways:
         rows = _page(connection, [*where, sa.or_(*ways)], limit, after) if len(ways) == 1 else []
         if len(ways) > 1:
@@ -103,7 +103,7 @@ def find(connection: sa.Connection, merchant: str, wanted: Wanted, limit: int = 
 def counted(connection: sa.Connection, merchant: str, wanted: Wanted) -> tuple[int, dict[str, int]]:
     """(how many there are, at most MOST_COUNTED; currency -> sum of what counts). Not for words on the paper."""
     where = conditions(merchant, wanted)
-    ways = _ways(wanted.q, wanted.currency or "") if wanted.q else []
+    ways = _ways(connection, merchant, wanted.q, wanted.currency or "") if wanted.q else []
     if ways:
         where.append(sa.or_(*ways))
     some = sa.select(facts.c.currency, facts.c.total, facts.c.counted).where(*where).limit(MOST_COUNTED).subquery()
@@ -182,7 +182,7 @@ def _postgresql_weekday(element: Any, compiler: Any, **kw: Any) -> str:
     return f"extract(dow from ({compiler.process(element.clauses, **kw)})::date)::text"
 
 
-def _ways(q: str, currency: str) -> list[sa.ColumnElement[bool]]:
+def _ways(connection: sa.Connection, merchant: str, q: str, currency: str) -> list[sa.ColumnElement[bool]]:
     """The fields that `q` may be the whole value of; each has an index."""
     c, text = facts.c, q.strip()
     ways: list[sa.ColumnElement[bool]] = []
@@ -197,8 +197,9 @@ def _ways(q: str, currency: str) -> list[sa.ColumnElement[bool]]:
             ways.append(c.total == corrections.minor(text, currency or None))
         except ValueError:
             pass
-    if phone := digits(text):
-        ways.append(c.phone == phone)
+    if phones.folded(text):
+        countries = {shop.dials_from for shop in Places(connection, [merchant]).all(merchant)}
+        ways.append(c.phone.in_(sorted({phones.folded(text, country) for country in countries})))
     return ways
 
 

@@ -183,8 +183,10 @@ class CustomersApi(Controller):
         if errors := check_text(data):
             raise Problem(422, "bad-text", "Control characters are not accepted.", errors=errors)
         who = who_of(request)
+        with cloud.store.read() as connection:
+            country = crm.country_of(connection, who.merchant)
         try:
-            one = crm.checked(crm.Customer(**{f: getattr(data, f) for f in data.__struct_fields__}))
+            one = crm.checked(crm.Customer(**{f: getattr(data, f) for f in data.__struct_fields__}), country)
         except crm.BadCustomer as error:
             raise Problem(422, "bad-customer", ENGLISH[error.key]) from None
         with cloud.store.write() as connection:

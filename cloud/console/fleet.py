@@ -11,7 +11,7 @@ import msgspec
 import sqlalchemy as sa
 from litestar import Response, get, post
 
-from cloud import audit, figures, views
+from cloud import audit, crm, figures, phones, views
 from cloud.auth import Who
 from cloud.console.desk import HIDDEN, Ask, Desk
 from cloud.facts import Places, clean
@@ -61,7 +61,17 @@ def routes(desk: Desk) -> list[Any]:
         values = await anyio.to_thread.run_sync(work)
         zones = sorted(available_timezones())
         may = who.role == "owner"
-        return desk.page(request, who, "shops.html", status, zones=zones, problem=problem, may=may, **values)
+        return desk.page(
+            request,
+            who,
+            "shops.html",
+            status,
+            zones=zones,
+            countries=phones.countries(),
+            problem=problem,
+            may=may,
+            **values,
+        )
 
     @post("/setup/shops", status_code=303, **HIDDEN)
     async def keep(request: Ask) -> Response[Any]:
@@ -81,6 +91,7 @@ def keep_shop(desk: Desk, who: Who, form: dict[str, Any]) -> str:
     shop = str(form.get("id", ""))
     name, zone = clean(str(form.get("name", "")), 60), str(form.get("zone", ""))
     currency = str(form.get("currency", "")).strip().upper()
+    country = str(form.get("country", ""))
     starts = re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)", str(form.get("day_starts", "")))
     if form.get("new"):
         shop = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:30] or "shop"
@@ -92,7 +103,10 @@ def keep_shop(desk: Desk, who: Who, form: dict[str, Any]) -> str:
         return "fleet.wrong.day_starts"
     if currency and not re.fullmatch(r"[A-Z]{3}", currency):
         return "receipts.wrong.currency"
+    if country and country not in phones.countries():
+        return "fleet.wrong.country"
     values = {"name": name, "zone": zone, "day_starts": int(starts[1]) * 60 + int(starts[2]), "currency": currency}
+    values["country"] = country
     mine = (shops.c.merchant_id == who.merchant, shops.c.id == shop)
     with desk.cloud.store.write() as connection:
         known = {s.id for s in Places(connection, [who.merchant]).all(who.merchant)}
@@ -106,5 +120,6 @@ def keep_shop(desk: Desk, who: Who, form: dict[str, Any]) -> str:
                 connection.execute(sa.delete(shop_boxes).where(*here))
                 connection.execute(sa.insert(shop_boxes).values(merchant_id=who.merchant, box=box, shop=shop))
         audit.add(connection, who.merchant, who.name, "shop.change", shop or "-", f"{zone} {starts[0]} {currency}")
+        crm.fold_again(connection, who.merchant, crm.country_of(connection, who.merchant))
         figures.begin_again(connection, who.merchant)
     return ""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from cloud import phones
+
 revision = "0011"
 down_revision = "0010"
 branch_labels = None
@@ -31,6 +33,24 @@ def upgrade() -> None:
         sa.Column("counts", sa.Text(), server_default="{}", nullable=False),
         sa.PrimaryKeyConstraint("merchant_id", "kind", name=op.f("pk_connectors")),
     )
+    op.execute(  # numbers on receipts are compared by their country from now on: the figures are counted anew
+        "INSERT INTO figuring (merchant_id, after_job) SELECT DISTINCT merchant_id, '' FROM facts"
+        " WHERE phone <> '' AND merchant_id NOT IN (SELECT merchant_id FROM figuring)"
+    )
+    connection = op.get_bind()
+    found = connection.execute(sa.text("SELECT merchant_id, zone FROM shops WHERE id = ''")).all()
+    zones: dict[str, str] = {row[0]: row[1] for row in found}
+    rows = connection.execute(sa.text("SELECT merchant_id, value FROM customer_keys WHERE kind = 'phone'")).all()
+    taken = {tuple(row) for row in rows}
+    for merchant, value in sorted(taken):
+        new = phones.again(value, phones.country_of(zones.get(merchant, "")))
+        if new == value:
+            continue
+        same = {"merchant": merchant, "value": value, "new": new}
+        where = " WHERE merchant_id = :merchant AND kind = 'phone' AND value = :value"
+        change = "DELETE FROM customer_keys" if (merchant, new) in taken else "UPDATE customer_keys SET value = :new"
+        connection.execute(sa.text(change + where), same)
+        taken.add((merchant, new))
 
 
 def downgrade() -> None:
