@@ -25,17 +25,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.demo_shop import fill
+from tests.demo_view import STEPS, WORDS, Live, Plain, Slip
 from tests.simulators.printer import SimulatedPrinter
 from tests.simulators.system import BOX, MERCHANT, PASSWORD, USER, System, free_port
 from tests.simulators.till import Printed, SerialTill, TcpTill, connect, receipt
 
-STEPS = ("paper", "safe", "acked", "gone")
-WORDS = {"paper": "on paper", "safe": "safe", "acked": "acknowledged", "gone": "gone"}
 MENU = (
     ("Flat white", 340),
     ("Carrot cake", 450),
@@ -43,22 +41,6 @@ MENU = (
     ("牛肉拉面", 2800),
     ("Apfelkuchen", 310),
 )
-
-
-@dataclass
-class Slip:
-    """A receipt of the till, or an order, and how far it has come."""
-
-    label: str
-    detail: str
-    via: str
-    began: float
-    digest: bytes = b""
-    reached: dict[str, float] = field(default_factory=dict)  # step -> seconds after the start
-    state: str = ""
-    proof: str = ""
-    alert: str = ""
-    read: str = ""  # the total that was read off the paper
 
 
 class Demo:
@@ -150,7 +132,7 @@ class Demo:
                 self.recent.append(self.receipts[digest])
         stored = {bytes(r[0]): r[1] for r in self.system.query(self.system.cloud_db, STORED)}
         paper = self.printer.received if self.printer and not self.args.no_till else b""
-        for digest, slip in self.receipts.items():
+        for digest, slip in list(self.receipts.items()):  # tills add to it meanwhile
             total = stored.get(digest)
             slip.read = "" if total is None else f"{total / 100:.2f}"
             if "gone" in slip.reached:
@@ -183,13 +165,13 @@ class Demo:
         """What has not come all the way yet, in words."""
         left = [
             f"receipt {slip.label}: not {WORDS[step]}"
-            for slip in self.receipts.values()
+            for slip in list(self.receipts.values())
             for step in STEPS
             if step not in slip.reached
         ]
         left += [
             f"order for {slip.label}: {slip.state or 'submitted'}"
-            for slip in self.orders.values()
+            for slip in list(self.orders.values())
             if slip.state not in ("printed", "review")
         ]
         return left
@@ -210,7 +192,8 @@ class Demo:
             for name, url in self.codes().items():
                 say(f"{name}: {url}")
             threads = self.start_threads()
-            view: _Plain | _Live = _Plain(self) if self.args.plain or not sys.stdout.isatty() else _Live(self)
+            plain = self.args.plain or not sys.stdout.isatty()
+            view: Plain | Live = Plain(self) if plain else Live(self)
             end = time.monotonic() + self.args.seconds if self.args.seconds else float("inf")
             with view:
                 self.watch(view, lambda: time.monotonic() > end)
@@ -225,7 +208,7 @@ class Demo:
             self.close()
         return self.verdict()
 
-    def watch(self, view: _Plain | _Live, over: Callable[[], bool]) -> None:
+    def watch(self, view: Plain | Live, over: Callable[[], bool]) -> None:
         """Look 40 times a second, so that the times shown are those of the system; ask and draw 5 times."""
         for n in itertools.count():
             self.look()
@@ -284,105 +267,6 @@ SELECT id, sha256, acked_ran, (SELECT 1 FROM pieces WHERE pieces.id BETWEEN capt
     pos, size
 FROM jobs
 """
-
-
-class _Plain:
-    """One line per fact."""
-
-    def __init__(self, demo: Demo) -> None:
-        self.demo, self.told = demo, set()
-
-    def __enter__(self) -> _Plain:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def show(self) -> None:
-        for digest, slip in list(self.demo.receipts.items()):
-            for step, seconds in list(slip.reached.items()):
-                if (digest, step) not in self.told:
-                    self.told.add((digest, step))
-                    print(f"receipt {slip.label} ({slip.via}): {WORDS[step]} after {seconds * 1000:.0f} ms", flush=True)
-        for order, slip in list(self.demo.orders.items()):
-            if slip.state and (order, slip.state) not in self.told:
-                self.told.add((order, slip.state))
-                print(f"order for {slip.label}: {slip.state} {slip.proof}".rstrip(), flush=True)
-
-
-class _Live:
-    """A picture of the two flows, drawn anew five times a second."""
-
-    def __init__(self, demo: Demo) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
-        self.demo = demo
-        self.live = Live(self.picture(), console=Console(), refresh_per_second=5, screen=False)
-
-    def __enter__(self) -> _Live:
-        self.live.__enter__()
-        return self
-
-    def __exit__(self, *args: Any) -> None:
-        self.live.__exit__(*args)
-
-    def show(self) -> None:
-        self.live.update(self.picture())
-
-    def picture(self) -> Any:
-        from rich.columns import Columns
-        from rich.console import Group
-        from rich.panel import Panel
-        from rich.table import Table
-        from rich.text import Text
-
-        demo = self.demo
-        table = Table(
-            expand=True, border_style="dim", title="till → printer, and what is remembered", title_justify="left"
-        )
-        for name in ("receipt", "total", "as read", "by", *WORDS.values()):
-            table.add_column(name, justify="right" if name in ("total", "as read") else "left", no_wrap=True)
-        for slip in list(demo.recent):
-            steps = [
-                Text(f"✔ {slip.reached[s] * 1000:.0f} ms", style="green")
-                if s in slip.reached
-                else Text("·", style="dim")
-                for s in STEPS
-            ]
-            table.add_row(slip.label, slip.detail, slip.read, slip.via, *steps)
-        orders = Table(
-            expand=True, border_style="dim", title="orders → alert → paper, with proof", title_justify="left"
-        )
-        for name in ("order", "what", "alert", "state", "proof"):
-            orders.add_column(name, no_wrap=True)
-        for slip in list(demo.orders.values())[-6:]:
-            style = {"printed": "green", "review": "yellow"}.get(slip.state, "cyan")
-            hint = " (accept it on the page)" if slip.state == "review" else ""
-            orders.add_row(slip.label, slip.detail, slip.alert, Text(slip.state + hint, style=style), slip.proof)
-        done = sum("gone" in slip.reached for slip in demo.receipts.values())
-        foot = Text.assemble(
-            ("console ", "dim"), (demo.system.url, "bold"), ("  name ", "dim"), USER, ("  password ", "dim"), PASSWORD,
-            ("    receipts ", "dim"), f"{len(demo.receipts)}", (" through and gone ", "dim"), f"{done}",
-        )  # fmt: skip
-        paper = Panel("\n".join(self.paper()), title="paper", width=50, border_style="dim")
-        side = Columns([paper], expand=False)
-        layout = Table.grid(expand=True, padding=(0, 1))
-        layout.add_column(ratio=1)
-        layout.add_column(width=50)
-        layout.add_row(Group(table, orders), side)
-        return Group(layout, foot, *(Text(f"! {t}", style="red") for t in demo.trouble[-3:]))
-
-    def paper(self) -> list[str]:
-        """The last lines that came out of the simulated printer."""
-        if not self.demo.printer:
-            return ["(a real printer has it)"]
-        from receipt import read
-
-        tail = self.demo.printer.received[-2500:]
-        start = tail.find(b"\x1b@")
-        lines = [line.text for line in read(tail[max(start, 0) :]).lines]
-        return [line[:46] for line in lines][-34:]
 
 
 def _port(wanted: int) -> int:
