@@ -140,6 +140,21 @@ guest_orders = Table(  # what a customer's order has beside the order itself
     Index(None, "created_at"),
 )
 
+wechat_links = Table(  # a customer links WeChat to an order: the row is their consent, and goes with their contacts
+    "wechat_links",
+    metadata,
+    _text("merchant_id", primary_key=True),
+    _text("order_id", primary_key=True),
+    _text("state"),  # asked | shown | linked | failed | over
+    _text("code", server_default=""),  # the provider's name for the code that is scanned
+    Column("picture", LargeBinary),  # of that code, PNG or JPEG
+    _text("problem", server_default=""),
+    _ms("asked_at"),
+    _ms("next_at"),  # when the provider is asked again
+    _ms("expires_at"),
+    Index(None, "next_at"),
+)
+
 senders = Table(  # how a shop reaches its customers
     "notice_senders",
     metadata,
