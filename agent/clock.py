@@ -1,11 +1,15 @@
 """The box's clocks: which boot, how long since, and what the wall clock says and is worth.
 
 Ages and waiting times are always monotonic; the wall clock is only told, with its trust, never believed for an expiry.
+
+Source: adjtimex(2): whoever keeps the time (timesyncd, chrony, ntpsec) tells the kernel how wrong it may be at most.
 """
 
 from __future__ import annotations
 
+import ctypes
 import functools
+import struct
 import time
 from pathlib import Path
 
@@ -14,6 +18,9 @@ from wire.messages import Clock, Trust
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 SYNCED = Path("/run/systemd/timesync/synchronized")  # made by systemd-timesyncd at its first sync of a boot
 RTC = Path("/sys/class/rtc/rtc0")
+TIMEX = "@Illl"  # struct timex: modes, offset, freq, maxerror in µs; more follows
+NOBODY_KNOWS = 16_000_000  # maxerror of a kernel that was told nothing, or nothing for hours
+_libc = ctypes.CDLL(None)
 
 
 @functools.cache
@@ -35,9 +42,17 @@ def wall_ms() -> int:
 
 
 def trust() -> Trust:
-    if SYNCED.exists():
+    if SYNCED.exists() or kernel_error_us() < NOBODY_KNOWS:
         return Trust.NTP
     return Trust.RTC if RTC.exists() else Trust.NONE
+
+
+def kernel_error_us() -> int:
+    """How wrong the kernel's clock may be at most, by its last time server; NOBODY_KNOWS where it may not tell."""
+    timex = ctypes.create_string_buffer(256)  # all zero: modes 0 only asks
+    if _libc.adjtimex(timex) < 0:
+        return NOBODY_KNOWS
+    return int(struct.unpack_from(TIMEX, timex)[3])
 
 
 def now() -> Clock:

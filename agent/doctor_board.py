@@ -26,6 +26,13 @@ LITTLE_MB, NEARLY_MB = 500, 100
 MANY_WAIT = 100
 HOT_C = 80
 SOON_DAYS = 30
+KEEPERS = {  # unit -> what shows what it hears
+    "systemd-timesyncd": "timedatectl timesync-status",
+    "chrony": "chronyc sources",
+    "chronyd": "chronyc sources",
+    "ntpsec": "ntpq -p",
+    "ntp": "ntpq -p",
+}
 
 
 def units(tools: Tools) -> Iterator[Finding]:
@@ -197,17 +204,28 @@ def certificates(box: Box) -> Iterator[Finding]:
 def clocks(tools: Tools) -> Iterator[Finding]:
     now = datetime.datetime.now(datetime.UTC)
     said = f"{now:%Y-%m-%d %H:%M:%S} UTC"
+    keeper = next((unit for unit in KEEPERS if tools.run(["systemctl", "is-active", unit]).strip() == "active"), "")
     trust = clock.trust()
     if now.timestamp() < tls.BUILT:
-        helps = "without a network there is no right time: `timedatectl` shows; it sets itself once the box is on line"
-        yield Finding(WRONG, "clock", f"{said} is before this release was made", helps)
+        yield Finding(WRONG, "clock", f"{said} is before this release was made", _clock_helps(keeper))
     elif trust is Trust.NTP:
-        yield Finding(OK, "clock", f"{said}, set by NTP")
+        by = f" ({keeper})" if keeper else ""
+        yield Finding(OK, "clock", f"{said}, set by NTP{by}")
     elif trust is Trust.RTC:
-        yield Finding(OK, "clock", f"{said}, from the board's clock; not set by NTP since the boot")
+        level = OK if keeper else LOOK
+        yield Finding(
+            level, "clock", f"{said}, from the board's clock; not set by NTP since the boot", _clock_helps(keeper)
+        )
     else:
-        helps = "`timedatectl set-ntp true`; does the network let UDP port 123 out? Receipts keep their order meanwhile"
+        helps = f"{_clock_helps(keeper)} Receipts keep their order meanwhile"
         yield Finding(LOOK, "clock", f"{said}, which nobody vouches for", helps)
+
+
+def _clock_helps(keeper: str) -> str:
+    """`keeper`: the program that keeps the time, where one runs."""
+    if not keeper:
+        return "no program keeps the time: `apt install systemd-timesyncd`, or `timedatectl set-ntp true`."
+    return f"{keeper} runs and has heard no time server: `{KEEPERS[keeper]}`; does the network let UDP port 123 out?"
 
 
 def power(tools: Tools) -> Iterator[Finding]:

@@ -132,7 +132,10 @@ def _encrypted(what: str, cloud: CloudKeys, sock: socket.socket, host: str) -> F
         wrapped, ms = _timed(lambda: context.wrap_socket(sock, server_hostname=host))
     except ssl.SSLCertVerificationError as error:
         return Finding(
-            WRONG, what, f"its certificate is not trusted: {error.verify_message or error}", _certificate_helps(error)
+            WRONG,
+            what,
+            f"its certificate is not trusted: {getattr(error, 'verify_message', '') or error}",
+            _certificate_helps(error),
         )
     except OSError as error:
         return Finding(WRONG, what, f"no encryption: {error}", "is this the TLS port (8883 by custom)?")
@@ -149,7 +152,7 @@ def _certificate_helps(error: ssl.SSLCertVerificationError) -> str:
     text = str(error)
     if "not yet valid" in text or "expired" in text:
         return "is the box's clock right? See `clock` below. Else the operator must renew it"
-    if "ostname" in text:
+    if "mismatch" in text:
         return "broker must be the name that the certificate is for"
     return "a broker with a certificate of its own needs ca_file; else something in between reads along"
 
@@ -180,7 +183,10 @@ def _let_in(what: str, box: Box, host: str, port: int, encrypted: bool) -> Findi
         client.connect(host, port, 20)
         client.loop_start()
         event, reason = heard.get(timeout=STEP_S)
-        if event != "connect" or reason.is_failure:
+        if event == "gone":
+            helps = "is it an MQTT broker that listens there? One that wants a certificate (cert_file) hangs up too"
+            return Finding(WRONG, what, f"hangs up without a word ({reason})", helps)
+        if reason.is_failure:
             helps = "`tillwire claim CODE` gives the box a new password; was it revoked in the console?"
             return Finding(WRONG, what, f"turns box {name} away: {reason}", helps)
         began = time.monotonic()
