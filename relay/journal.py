@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 from relay import priority, rescue, schema
 from relay.loop import Loop
 from relay.recording import Recording
-from relay.store import Full, Key, Store
+from relay.store import Full, Key, Ruined, Store
 
 R = TypeVar("R")
 RESERVE = 128 * 1024  # disk space kept for tombstones
@@ -74,6 +74,7 @@ class Journal:
         self._queue: queue.SimpleQueue[_Op | None] = queue.SimpleQueue()
         self._reads: deque[_Op] = deque()
         self._store: Store | None = None
+        self._before: Store | None = None  # that which was closed, because a commit failed
         self._lives = 0
         self._owed: list[tuple[int, int, str]] = []  # life, id, reason: tombstones that could not be written yet
         self._unchecked = 0  # bytes in the WAL
@@ -323,13 +324,15 @@ class Journal:
                     raise OSError(f"{self.folder} cannot be used")
             try:
                 self._store = self._brought_up()
-            except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError) and not _is_ruined(error):
-                    raise
-                self._set_aside(error)
+            except Ruined as error:
+                self._set_aside(error, error.db)
+                self._store = Store(self.path, self._lives, self.quota)
+            except schema.NotMigrated as error:
+                self._set_aside(error, None)
                 self._store = Store(self.path, self._lives, self.quota)
             disk = os.statvfs(self.folder)
             self._checkpoint_after = min(CHECKPOINT_AFTER, disk.f_blocks * disk.f_frsize // 16)
+            self._before = None
             self._make_reserve()
             rescue.begin(self, self._store)
         return self._store
@@ -338,7 +341,7 @@ class Journal:
         """The journal with this release's schema. Raises NotMigrated, and what Store raises."""
         if not schema.is_old(self.path):
             try:
-                return Store(self.path, self._lives, self.quota)
+                return Store(self.path, self._lives, self.quota, self._before)
             except schema.Old:
                 pass
         self.healthy = False  # no cut waits for this
@@ -353,33 +356,30 @@ class Journal:
             log.error("journal=failing error=%s hint=is the disk full, read-only or dying? printing goes on", error)
         self.healthy = False
         if self._store is not None and isinstance(error, sqlite3.Error) and not _is_full(error):
-            unsettled, life, salvaging = self._store.unsettled, self._store.life, self._store.salvaging
-            try:
-                self._store.close()
-            except sqlite3.Error:
-                pass
-            self._store = None
+            old, self._store = self._store, None
             if _is_ruined(error):
-                self._set_aside(error)
+                self._set_aside(error, old.db)
             else:
-                try:
-                    self._store = Store(self.path, life, self.quota)
-                    self._store.unsettled, self._store.salvaging = unsettled, salvaging
-                except sqlite3.Error as again:
-                    log.error("journal=closed error=%s", again)
+                _close(old.db)
+                self._before = old
 
-    def _set_aside(self, error: Exception) -> None:
+    def _set_aside(self, error: Exception, db: sqlite3.Connection | None) -> None:
         """The file is no sound database any more: put it aside, begin a new one. Never refuse to run; what can be read
-        of it comes home while the till prints on (relay/rescue.py)."""
-        self._lives += 1
+        of it comes home while the till prints on (relay/rescue.py). Its connection is closed in between: see Ruined."""
+        self._lives, self._before = self._lives + 1, None
         self.counters["journal_set_aside"] += 1
-        mark = f".bad-{time.strftime('%Y%m%dT%H%M%S')}-{self._lives}"
+        stamp, number = time.strftime("%Y%m%dT%H%M%S"), self._lives
+        while (self.folder / f"{self.path.name}.bad-{stamp}-{number}").exists():
+            number += 1
+        mark = f".bad-{stamp}-{number}"
         log.error("journal=ruined file=%s error=%s set_aside=%s", self.path, error, self.path.name + mark)
         for name in (self.path.name, self.path.name + "-wal", self.path.name + "-shm"):
             try:
                 (self.folder / name).rename(self.folder / (name + mark))
             except FileNotFoundError:
                 pass
+        if db is not None:
+            _close(db)
 
     # ------------------------------------------------------------------ disk space
 
@@ -430,6 +430,13 @@ class Journal:
 
 
 _NUDGE = _Op(lambda store: None, None, None)
+
+
+def _close(db: sqlite3.Connection) -> None:
+    try:
+        db.close()
+    except sqlite3.Error as error:
+        log.info("journal=closing error=%s", error)
 
 
 def _too_slow(store: Store) -> None:

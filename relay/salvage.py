@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -328,8 +329,11 @@ def _hex(value: Any) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    tell(Found(Pages(Path(arguments[0]))), sys.stdout.buffer)
-    sys.stdout.buffer.flush()
+    try:
+        tell(Found(Pages(Path(arguments[0]))), sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:  # the relay has ended; it asks again
+        os._exit(1)
     return 0
 
 

@@ -7,6 +7,7 @@ thing: what a `Recording` holds is only let go by `settle_pieces()`, after the c
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
 import uuid
 from collections.abc import Iterable
@@ -22,17 +23,40 @@ PER_CAPTURE = 128  # most pieces of one job
 SEQ_BITS = 40
 SPARE_TOMBS = 16
 FIRST_EPOCH = 1024  # of a new file; below it is room for those of files that were damaged
+PASSING = (  # what SQLite says of the disk, the memory, another process: the file itself may be whole
+    sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+)  # fmt: skip
 Key = list[Any]  # [epoch, seq]
+
+
+class Ruined(sqlite3.DatabaseError):
+    """The file is no journal that can be trusted. `db` is still open.
+
+    To be closed when its files have other names, and no new ones stand in their place: before, SQLite would merge the
+    WAL into the file and delete it, with what is behind its damage; later, it would delete the new file's WAL.
+    """
+
+    def __init__(self, error: Exception, db: sqlite3.Connection) -> None:
+        super().__init__(str(error))
+        self.db = db
 
 
 class Full(sqlite3.OperationalError):
     """The quota leaves no room for this job."""
 
 
-class Store:
-    """An open capture.db."""
+class Unfit(sqlite3.OperationalError):
+    """Nothing can be kept safely in this folder: its file system has no WAL, or no syncs."""
 
-    def __init__(self, path: Path, life: int, quota: int) -> None:
+
+class Store:
+    """An open capture.db. Raises Ruined, Old, and while the disk refuses sqlite3.OperationalError or OSError."""
+
+    def __init__(self, path: Path, life: int, quota: int, before: Store | None = None) -> None:
+        """`before`: the same journal, closed after a commit that failed. What was going on goes on, and no number that
+        it gave away is given to anything else."""
         self.path, self.life, self.quota = path, life, quota
         self.salvaging = False  # rows of a damaged file are still coming (relay/rescue.py)
         self.wiped = False  # bytes were deleted, and are to vanish from the WAL too
@@ -41,6 +65,19 @@ class Store:
         self._syncs = True
         new = not path.exists() or path.stat().st_size == 0
         self.db = db = sqlite3.connect(path, isolation_level=None, cached_statements=64)
+        try:
+            self._open(new, before)
+        except (sqlite3.Error, ValueError, TypeError, LookupError) as error:
+            if _is_ruined(error):
+                raise Ruined(error, db) from None
+            db.close()
+            raise
+        except OSError:
+            db.close()
+            raise
+
+    def _open(self, new: bool, before: Store | None) -> None:
+        path, db = self.path, self.db
         if new:
             path.chmod(0o600)
             db.execute("PRAGMA page_size = 8192")  # a third less work for pictures than 4096, the same for receipts
@@ -50,15 +87,22 @@ class Store:
         db.execute("PRAGMA wal_autocheckpoint = 0")  # when nothing waits for a commit: see Journal
         found = db.execute("PRAGMA synchronous").fetchone()[0], db.execute("PRAGMA journal_mode").fetchone()[0]
         if found != (2, "wal"):
-            raise sqlite3.OperationalError(f"{path}: synchronous and journal_mode are {found}, not (2, 'wal')")
+            raise Unfit(f"{path}: synchronous and journal_mode are {found}, not (2, 'wal')")
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
             self._make()
         elif version < SCHEMA:
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            db.close()
             raise Old(f"{path} has schema {version}, this release writes {SCHEMA}")
         self._recall()
+        if before is None:
+            db.execute("BEGIN IMMEDIATE")
+            self._end_what_crashed()
+            self.fates.forget_old()
+            db.execute("COMMIT")
+        else:
+            self._go_on(before)
+        sync_folder(path.parent)  # SQLite does that too, but does not look whether it went well
 
     def _make(self) -> None:
         db = self.db
@@ -72,7 +116,7 @@ class Store:
         db.execute("COMMIT")
 
     def _recall(self) -> None:
-        """What the counters were; jobs that a crash cut short become partial."""
+        """What the counters were."""
         db = self.db
         self.epochs: dict[int, str] = dict(db.execute("SELECT n, epoch FROM epochs"))
         self.n = max(self.epochs)
@@ -87,12 +131,16 @@ class Store:
         self.ran_before = int(self.meta("ran_ms", 0))
         self._began = mono_ms()
         self.fates = Fates(self)
-        db.execute("BEGIN IMMEDIATE")
-        self._end_what_crashed()
-        self.fates.forget_old()
-        db.execute("COMMIT")
+
+    def _go_on(self, before: Store) -> None:
+        self.unsettled, self.salvaging, self.wiped = before.unsettled, before.salvaging, before.wiped
+        if before.n == self.n:
+            self.seq = max(self.seq, before.seq)
+        self.last_capture = max(self.last_capture, before.last_capture)
+        self.ran_before, self._began = before.ran_before, before._began
 
     def _end_what_crashed(self) -> None:
+        """Jobs that a crash cut short become partial."""
         rows = self.db.execute(
             "SELECT capture, pos, printer, continues, boot, started_mono_ms, started_wall_ms, trust FROM open_jobs"
             " ORDER BY capture"
@@ -274,6 +322,8 @@ class Store:
     def tombstone(self, id_: int, reason: str) -> None:
         """The seq of this id will never come. Uses a row that is there already, where one is left."""
         n, seq = id_ >> SEQ_BITS, id_ & (1 << SEQ_BITS) - 1
+        if self._is_buried(n, seq):
+            return
         for tomb, last in self.db.execute("SELECT id, last FROM tombs WHERE epoch = ? AND reason = ?", (n, reason)):
             if tomb in self.fresh_tombs and last + 1 == seq:
                 self.db.execute("UPDATE tombs SET last = ? WHERE id = ?", (seq, tomb))
@@ -286,12 +336,17 @@ class Store:
         )
         self.fresh_tombs.add(spare)
 
+    def _is_buried(self, n: int, seq: int) -> bool:
+        found = self.db.execute("SELECT 1 FROM tombs WHERE epoch = ? AND first <= ? AND last >= ?", (n, seq, seq))
+        return found.fetchone() is not None
+
     def bury(self, recording: Recording, reason: str) -> None:
         """Nothing of this recording can be kept: its seq becomes a tombstone."""
         recording.inbox.clear()
         id_ = self.take_seq(recording)
         self.unsettled.pop(id_, None)
         self.tombstone(id_, reason)
+        self.db.execute("DELETE FROM jobs WHERE id = ?", (id_,))  # of a commit that failed, and may be there after all
         first = recording.capture * PER_CAPTURE
         self.db.execute("DELETE FROM open_jobs WHERE capture = ?", (recording.capture,))
         self.db.execute("DELETE FROM pieces WHERE id >= ? AND id < ?", (first, first + PER_CAPTURE))
@@ -340,14 +395,31 @@ class Store:
         return [(header, raw) for _, header, raw in out], more
 
     def some(self, keys: Iterable[Key]) -> list[tuple[dict[str, Any], bytes]]:
-        """These jobs, acked or not, as far as their bytes are still here."""
+        """These jobs, acked or not, as far as their bytes are still here.
+
+        A seq that was given away and that nothing here knows of becomes a tombstone: its job, and the tombstone that
+        was owed for it, were lost with a disk that took nothing.
+        """
         out = []
         for key in keys:
             id_ = self.id(key)
-            found = self._job(id_) if id_ is not None and id_ not in self.unsettled else None
+            if id_ is None or id_ in self.unsettled:
+                continue
+            found = self._job(id_)
             if found is not None:
                 out.append(found)
+            elif not self.salvaging and self._is_lost(id_):
+                self.tombstone(id_, "corrupt")
         return out
+
+    def _is_lost(self, id_: int) -> bool:
+        n, seq = id_ >> SEQ_BITS, id_ & (1 << SEQ_BITS) - 1
+        last = self.seq if n == self.n else self._ends()[self.epochs[n]]
+        if not 1 <= seq <= last or self._is_buried(n, seq):
+            return False
+        if self.db.execute("SELECT 1 FROM jobs WHERE id = ?", (id_,)).fetchone():
+            return False
+        return n == self.n or self.db.execute("SELECT 1 FROM jobs WHERE was = ?", (id_,)).fetchone() is None
 
     def _job(self, id_: int) -> tuple[dict[str, Any], bytes] | None:
         row = self.db.execute(
@@ -479,6 +551,22 @@ class Store:
                 self.unsettled[new] = recording
         self.epochs[n], self.n, self.seq = epoch, n, len(ids)
         return epoch
+
+
+def sync_folder(folder: Path) -> None:
+    """The names in it are on disk. Raises OSError: they may be gone after a power cut, a whole WAL with them."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _is_ruined(error: Exception) -> bool:
+    """Of an error while it was opened. What SQLite cannot explain, and we cannot read, is damage."""
+    if isinstance(error, Unfit | Old):
+        return False
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF not in PASSING
 
 
 def _statements(script: str) -> list[str]:

@@ -123,7 +123,7 @@ def test_of_damaged_files_every_row_that_is_whole_is_read(tmp_path: Path) -> Non
 
 
 @pytest.mark.covers("F17", "F18")
-@pytest.mark.parametrize("how", ["header", "tree", "wal gone", "half", "bits"])
+@pytest.mark.parametrize("how", ["header", "tree", "wal gone", "half", "bits", "first page", "torn"])
 def test_a_relay_with_a_damaged_journal_prints_and_accounts_for_every_receipt(
     make_box: Callable[..., Box], printer: SimulatedPrinter, how: str
 ) -> None:
@@ -137,8 +137,9 @@ def test_a_relay_with_a_damaged_journal_prints_and_accounts_for_every_receipt(
         epoch = agent.ask("hello")["epoch"]
         first, _ = agent.jobs(limit=5)
         agent.ask("release", jobs=[[*job["key"], job["sha256"]] for job, _ in first])
-    box.kill(signal.SIGKILL if how == "wal gone" else signal.SIGTERM)
     file, wal = box.state / "capture.db", box.state / "capture.db-wal"
+    before = file.read_bytes()
+    box.kill(signal.SIGKILL if how == "wal gone" else signal.SIGTERM)
     data = bytearray(file.read_bytes())
     if how == "header":
         data[:100] = bytes(100)
@@ -150,6 +151,15 @@ def test_a_relay_with_a_damaged_journal_prints_and_accounts_for_every_receipt(
         wal.unlink()
     elif how == "half":
         del data[len(data) // 2 // PAGE * PAGE :]
+    elif how == "first page":  # the power failed in the first checkpoint, and the disk had lost the WAL's name
+        del data[PAGE:]
+    elif how == "torn":  # the same, with more of it written, the last of it by sectors
+        old = before.ljust(len(data), b"\0")
+        for at in range(0, len(data), PAGE):
+            step = 512 if at > len(data) * 3 // 4 else PAGE
+            for part in range(at, at + PAGE, step):
+                if part // step % 3 == 2:
+                    data[part : part + step] = old[part : part + step]
     else:
         rng = random.Random(4)
         for _ in range(40):
