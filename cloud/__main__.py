@@ -42,6 +42,7 @@ def _serve(config: CloudConfig, role: str) -> int:
 
 def _command(config: CloudConfig, arguments: argparse.Namespace) -> int:
     from cloud import admin
+    from cloud.admin_door import Refused
     from cloud.store.database import Busy, StoreAway
 
     if arguments.command == "broker-files":
@@ -60,6 +61,10 @@ def _command(config: CloudConfig, arguments: argparse.Namespace) -> int:
         given["auto_accept"] = given["auto_accept"] == "yes"
     if name == "reread":
         given = _what_to_reread(given)
+    if name == "merchant_keep":
+        given["most"] = [config.keep.receipts_days, config.keep.raw_days]
+    if arguments.command == "audit":
+        given["anchors"] = str(Path(given["anchors"] or config.audit_anchors).absolute())
     try:
         answer = admin.run(config, name, given)
         while answer.get("more"):  # in pieces: the service goes on in between
@@ -67,7 +72,7 @@ def _command(config: CloudConfig, arguments: argparse.Namespace) -> int:
             answer = {key: value + answer[key] for key, value in piece.items() if key != "more"} | {
                 "more": piece["more"]
             }
-    except (admin.Refused, Busy, StoreAway) as error:
+    except (Refused, Busy, StoreAway) as error:
         print(error, file=sys.stderr)
         return 1
     for row in answer.get("rows", []):
@@ -113,7 +118,7 @@ def _broker_files(config: CloudConfig, arguments: argparse.Namespace) -> int:
     import threading
 
     from cloud import broker_files
-    from cloud.admin import Refused
+    from cloud.admin_door import Refused
     from cloud.store.database import Busy, StoreAway
 
     folder = Path(arguments.dir)
@@ -132,7 +137,7 @@ def _broker_files(config: CloudConfig, arguments: argparse.Namespace) -> int:
 
 
 def _copy(config: CloudConfig, arguments: argparse.Namespace) -> int:
-    from cloud.admin import Refused
+    from cloud.admin_door import Refused
     from cloud.backup import backup, restore
     from cloud.store.database import Busy
 
@@ -166,11 +171,16 @@ def _parser() -> argparse.ArgumentParser:
     def group(name: str, text: str) -> Any:
         return commands.add_parser(name, help=text).add_subparsers(dest="what", required=True, metavar="WHAT")
 
-    merchant = group("merchant", "who owns boxes").add_parser("add", help="a merchant, and who logs in first")
+    parts = group("merchant", "who owns boxes")
+    merchant = parts.add_parser("add", help="a merchant, and who logs in first")
     merchant.add_argument("name")
     merchant.add_argument("--user", required=True, help="what is typed at log-in")
     merchant.add_argument("--role", default="owner", choices=("owner", "staff", "readonly"))
     merchant.add_argument("--password-stdin", action="store_true", help="the password is the first line of stdin")
+    kept = parts.add_parser("keep", help="how long their receipts are kept; without days: tell")
+    kept.add_argument("merchant", help="name or id")
+    kept.add_argument("--receipts-days", type=int, metavar="N", help="all that is on a receipt; 0: as [keep] says")
+    kept.add_argument("--raw-days", type=int, metavar="N", help="the bytes of the paper; 0: as [keep] says")
     keys = group("key", "API keys")
     keys.add_parser("list", help="a merchant's keys: id, label, scopes").add_argument("merchant", help="name or id")
     keys.add_parser("revoke", help="a key stops working within a second").add_argument("key", help="its id, or itself")
@@ -213,7 +223,12 @@ def _parser() -> argparse.ArgumentParser:
     channel.add_argument("merchant")
     channel.add_argument("channel")
     channel.add_argument("--auto-accept", required=True, choices=("yes", "no"))
-    group("audit", "who did what").add_parser("check", help="tell whether an entry was changed or removed")
+    trail = group("audit", "who did what")
+    whole = trail.add_parser("check", help="tell whether an entry was changed or removed, also against the anchors")
+    now = trail.add_parser("anchor", help="write the log's last number and hash to the file of anchors, now")
+    now.add_argument("--restored", action="store_true", help="the database is a backup of before")
+    for part in (whole, now):
+        part.add_argument("--anchors", metavar="FILE", help="another file than [keep] audit_anchors")
     listing = group("order", "orders").add_parser("list", help="the latest")
     listing.add_argument("--limit", type=int, default=50)
     return parser

@@ -1,38 +1,28 @@
 """What a fresh installation needs without a browser: merchants, keys, boxes. The `tillwire-cloud` commands.
 
-While a service runs on the same SQLite file, a command asks it through a Unix socket beside the file (mode 0600),
-because SQLite has one writer; else, and on PostgreSQL, the command writes by itself. A running service notices.
+Each takes the store and plain values, and gives what is to be told; cloud/admin_door.py brings them to the process
+that may write.
 """
 
 from __future__ import annotations
 
-import logging
-import os
 import re
-import socket
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 
-from cloud import audit, auth, claims, history, oauth, people
+from cloud import admin_door, audit, auth, claims, history, keeping, oauth, people
 from cloud import boxes as box_table
+from cloud.admin_door import Refused
 from cloud.broker import new_password
 from cloud.store.access import oauth_clients
-from cloud.store.database import Busy, Store
+from cloud.store.database import Store
 from cloud.store.schema import api_keys, boxes, channels, merchants, orders
-from config.cloud import CloudConfig
+from config.cloud import CloudConfig, Keep
 from wire.messages import now_ms, uuid7
 from wire.topics import BOX, is_box
-
-log = logging.getLogger("cloud.admin")
-
-
-class Refused(Exception):
-    """What was asked cannot be done, and why."""
 
 
 def merchant_add(store: Store, name: str, user: str, password: str, role: str = "owner") -> dict[str, Any]:
@@ -254,17 +244,59 @@ def set_channel(connection: sa.Connection, merchant: str, channel: str, auto_acc
     audit.add(connection, merchant, who, "channel.set", channel, f"auto_accept={auto_accept}")
 
 
-def audit_check(store: Store) -> dict[str, Any]:
-    """Whether the audit log is as it was written."""
+def merchant_keep(
+    store: Store,
+    merchant: str,
+    most: list[int],
+    receipts_days: int | None = None,
+    raw_days: int | None = None,
+) -> dict[str, Any]:
+    """How long a merchant's receipts are kept. `most`: the deployment's days, of both; no days: only tell."""
+    limits = Keep(receipts_days=most[0], raw_days=most[1])
+    try:
+        with store.write() as connection:
+            merchant_id = _merchant(connection, merchant)
+            if receipts_days is not None or raw_days is not None:
+                keeping.shorten(connection, merchant_id, "operator", limits, receipts_days, raw_days)
+            spans = keeping.of(connection, merchant_id, limits)
+    except keeping.TooLong as error:
+        raise Refused(str(error)) from None
+    says = {0: "for ever"}
+    raw = spans.raw or spans.receipts
+    told = f"receipts {says.get(spans.receipts, f'{spans.receipts} days')}, papers {says.get(raw, f'{raw} days')}"
+    return {"rows": [{"kept": told}]}
+
+
+def audit_check(store: Store, anchors: str) -> dict[str, Any]:
+    """Whether the audit log is as it was written, and has the hashes that were anchored in the file `anchors`."""
+    try:
+        known = audit.anchors_of(Path(anchors))
+    except (OSError, ValueError) as error:
+        raise Refused(str(error)) from None
     with store.read() as connection:
-        broken = audit.first_broken(connection)
-    if broken is not None:
-        raise Refused(f"the audit log was changed: entry {broken}, or one before it, is not what was written")
-    return {"rows": [{"audit": "the audit log is whole"}]}
+        wrong = audit.problem(connection, known)
+    if wrong:
+        raise Refused(wrong)
+    held = f"anchored {len(known)} times since {known[0].at}" if known else "not anchored yet"
+    return {"rows": [{"anchors": held}, {"audit": "the audit log is whole"}]}
+
+
+def audit_anchor(store: Store, anchors: str, restored: bool = False) -> dict[str, Any]:
+    """Anchor its end now. `restored`: the database is a backup, and what was anchored later is not in it."""
+    with store.read() as connection:
+        end = audit.end_of(connection, audit.RESTORED if restored else "")
+    if end is None:
+        raise Refused("nothing was logged yet")
+    try:
+        audit.write_anchor(Path(anchors), end)
+    except OSError as error:
+        raise Refused(f"not anchored: {error}") from None
+    return {"rows": [{"anchor": end.line().strip()}]}
 
 
 OPERATIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "merchant_add": merchant_add,
+    "merchant_keep": merchant_keep,
     "client_add": client_add,
     "client_list": client_list,
     "client_revoke": client_revoke,
@@ -283,6 +315,7 @@ OPERATIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "order_list": order_list,
     "channel_set": channel_set,
     "audit_check": audit_check,
+    "audit_anchor": audit_anchor,
 }
 
 
@@ -297,101 +330,5 @@ def _merchant(connection: sa.Connection, merchant: str) -> str:
 
 
 def run(config: CloudConfig, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Do it: through the running service, or by ourselves. Raises Refused, Busy, StoreAway."""
-    path = config.sqlite_path
-    if path is not None:
-        answer = _ask(_socket_path(path), {"op": operation, **arguments})
-        if answer is not None:
-            return answer
-    store = Store(config.store.url, path)
-    try:
-        return OPERATIONS[operation](store, **arguments)
-    finally:
-        store.close()
-
-
-def _socket_path(database: Path) -> Path:
-    return database.with_name(database.name + ".admin")
-
-
-def _ask(path: Path, request: dict[str, Any]) -> dict[str, Any] | None:
-    """None: nobody listens there."""
-    if not path.exists():
-        return None
-    folder = os.open(path.parent, os.O_PATH)  # a socket's path may be 107 bytes long, a folder's is longer
-    try:
-        with socket.socket(socket.AF_UNIX) as line:
-            line.settimeout(30)
-            line.connect(f"/proc/self/fd/{folder}/{path.name}")
-            line.sendall(msgspec.json.encode(request) + b"\n")
-            line.shutdown(socket.SHUT_WR)
-            data = b""
-            while piece := line.recv(65536):
-                data += piece
-    except (ConnectionRefusedError, FileNotFoundError):
-        return None
-    finally:
-        os.close(folder)
-    if not data:
-        raise Busy("the running service ended before it answered: try again")
-    answer: dict[str, Any] = msgspec.json.decode(data)
-    if "refused" in answer:
-        raise Refused(answer["refused"])
-    return answer
-
-
-class Door:
-    """The service's side of the socket. `after` is called when something was done, before the answer goes out."""
-
-    def __init__(self, store: Store, database: Path, after: Callable[[str], None]) -> None:
-        self._store, self._after = store, after
-        self._path = _socket_path(database)
-        self._path.unlink(missing_ok=True)
-        folder = os.open(self._path.parent, os.O_PATH)
-        self._line = socket.socket(socket.AF_UNIX)
-        before = os.umask(0o177)
-        try:
-            self._line.bind(f"/proc/self/fd/{folder}/{self._path.name}")
-        finally:
-            os.umask(before)
-            os.close(folder)
-        self._line.listen(8)
-        threading.Thread(target=self._serve, name="admin", daemon=True).start()
-
-    def close(self) -> None:
-        self._path.unlink(missing_ok=True)
-        try:
-            self._line.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-        self._line.close()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                caller, _ = self._line.accept()
-            except OSError:
-                return
-            with caller:
-                caller.settimeout(10)
-                try:
-                    caller.sendall(msgspec.json.encode(self._one(caller)))
-                except OSError as error:
-                    log.warning("admin socket: %s", error)
-
-    def _one(self, caller: socket.socket) -> dict[str, Any]:
-        data = b""
-        while not data.endswith(b"\n") and (piece := caller.recv(65536)):
-            data += piece
-        try:
-            request: dict[str, Any] = msgspec.json.decode(data)
-            operation = request.pop("op")
-            answer = OPERATIONS[operation](self._store, **request)
-            self._after(operation)
-            return answer
-        except Refused as error:
-            return {"refused": str(error)}
-        except (msgspec.DecodeError, KeyError, TypeError) as error:
-            return {"refused": f"not a request: {error}"}
-        except sa.exc.SQLAlchemyError as error:
-            return {"refused": f"the database does not answer: {str(error).splitlines()[0]}"}
+    """Do it where it may be done. Raises Refused, Busy, StoreAway."""
+    return admin_door.run(OPERATIONS, config, operation, arguments)

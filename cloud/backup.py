@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 from cloud import audit
-from cloud.admin import Refused
+from cloud.admin_door import Refused
 from cloud.store.database import Store, take
 from config.cloud import CloudConfig
 
@@ -85,6 +85,10 @@ def restore(config: CloudConfig, file: Path) -> str:
     try:
         with store.write() as connection:
             audit.add(connection, None, "operator", "store.restore", file.name)
+        with store.read() as connection:
+            anchor = audit.end_of(connection, audit.RESTORED)
+        if anchor is not None:
+            audit.write_anchor(config.audit_anchors, anchor)
     finally:
         store.close()
     return f"restored {file}{kept}"

@@ -16,6 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from cloud import admin
+from cloud.admin_door import Refused
 from cloud.broker import box_user, hash_password, service_user
 from cloud.claims import mosquitto_hash
 from cloud.store.database import Busy, StoreAway
@@ -51,7 +52,7 @@ def watch(config: CloudConfig, folder: Path, reload: str, stopping: threading.Ev
                     seen = now  # else again
         except (Busy, StoreAway) as error:
             log.warning("boxes not read: %s", error)
-        except (admin.Refused, OSError) as error:
+        except (Refused, OSError) as error:
             if seen is None:
                 raise
             log.error("broker files not written: %s", error)
@@ -66,7 +67,7 @@ def _users(config: CloudConfig) -> Hashes:
 def _write(config: CloudConfig, folder: Path, users: Hashes) -> None:
     broker = config.broker
     if not broker.password_file:
-        raise admin.Refused("[broker] password_file is empty: the broker needs a password for the service too")
+        raise Refused("[broker] password_file is empty: the broker needs a password for the service too")
     own = Path(broker.password_file).read_text().splitlines()[0].strip()
     known = sorted(users.items())
     lines = [f"{broker.username}:{mosquitto_hash(own)}"]

@@ -12,7 +12,7 @@ import time
 
 import sqlalchemy as sa
 
-from cloud import history, metrics, orders, overdue
+from cloud import anchors, keeping, metrics, orders, overdue
 from cloud.leases import HOUSE, Stale
 from cloud.line import Line
 from cloud.mqtt import Mqtt
@@ -80,13 +80,13 @@ class Dispatch(Line):
             connection.execute(sa.delete(parts).where(parts.c.received_at < at - KEEP_PARTS_MS))
             connection.execute(sa.delete(sessions).where(sessions.c.expires_at < at))
 
-        if days := self._config.keep.receipts_days:
-            while not self._stopping.is_set():
-                with self._store.write() as connection:
-                    if self._leases is not None:
-                        self._leases.check(connection, [HOUSE])
-                    if not history.forget_receipts(connection, at - days * 86_400_000):
-                        return
+        anchors.daily(self._store, self._config.audit_anchors)
+        while not self._stopping.is_set():
+            with self._store.write() as connection:
+                if self._leases is not None:
+                    self._leases.check(connection, [HOUSE])
+                if not keeping.forget(connection, self._config.keep, at):
+                    return
 
     def send_due(self, mqtt: Mqtt) -> int:
         """-> how many messages were sent. What is sent is marked first: a crash between the two costs one wait.

@@ -1,4 +1,4 @@
-"""What is done to what is stored: read again with newer rules, forgotten when its time is over, erased on request.
+"""What is done to what is stored: read again with newer rules, erased on request. (cloud/keeping.py forgets in time.)
 
 Each call does a bounded piece in one transaction and says where to go on, so that nobody waits long for the writer.
 """
@@ -12,10 +12,11 @@ import msgspec
 import sqlalchemy as sa
 
 from cloud import audit, guests
+from cloud.keeping import PERSON
 from cloud.steps import ENDED
 from cloud.store.counter import guest_orders
 from cloud.store.figures import facts
-from cloud.store.schema import conflicts, jobs, merchants, orders, outbox, papers, receipts, set_aside
+from cloud.store.schema import jobs, orders, outbox, papers, receipts
 from wire.messages import OrderContent
 
 AT_ONCE = 2000
@@ -57,30 +58,6 @@ def read_again(
     return len(due), more
 
 
-def forget_receipts(connection: sa.Connection, before_ms: int) -> int:
-    """Delete what is on receipts that came before; their keys and hashes stay, so that none is ever stored again.
-
-    -> how many; fewer than AT_ONCE for each merchant means that all is done."""
-    bound = f"{before_ms >> 16:08x}-{before_ms & 0xFFFF:04x}-7"  # ids are UUIDv7
-    count = 0
-    for merchant in connection.execute(sa.select(merchants.c.id)).scalars().all():
-        mine = sa.select(papers.c.job_id).where(papers.c.merchant_id == merchant, papers.c.job_id < bound)
-        ids = connection.execute(mine.order_by(papers.c.job_id).limit(AT_ONCE)).scalars().all()
-        for start in range(0, len(ids), 500):
-            some = ids[start : start + 500]
-            for table in (papers, receipts):
-                connection.execute(sa.delete(table).where(table.c.merchant_id == merchant, table.c.job_id.in_(some)))
-            connection.execute(
-                sa.update(jobs)
-                .where(jobs.c.merchant_id == merchant, jobs.c.id.in_(some))
-                .values(state="erased", lines=None)
-            )
-        count += len(ids)
-    connection.execute(sa.delete(conflicts).where(conflicts.c.received_at < before_ms))
-    connection.execute(sa.delete(set_aside).where(set_aside.c.at < before_ms))
-    return count
-
-
 def with_phone(connection: sa.Connection, phone: str, merchant: str | None) -> list[tuple[str, str]]:
     """(merchant, job) of receipts that name this number."""
     where = [facts.c.phone != "", facts.c.phone.endswith(digits(phone)[-NATIONAL:], autoescape=True)]
@@ -99,8 +76,7 @@ def erase_receipts(connection: sa.Connection, of: list[tuple[str, str]]) -> None
         mine = (jobs.c.merchant_id == merchant, jobs.c.id == job)
         connection.execute(sa.update(jobs).where(*mine).values(state="erased", lines=None))
         this = (facts.c.merchant_id == merchant, facts.c.job_id == job)
-        nobody = dict.fromkeys(("phone", "member", "card", "customer_id", "last_four"), "")
-        connection.execute(sa.update(facts).where(*this).values(nobody))
+        connection.execute(sa.update(facts).where(*this).values(dict.fromkeys(PERSON, "")))
         audit.add(connection, merchant, "operator", "receipt.erase", job)
 
 

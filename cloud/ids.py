@@ -28,3 +28,13 @@ def ordered() -> str:
         ms, count = _last_ms, _counter
     tail = int.from_bytes(os.urandom(8), "big") >> 2
     return str(uuid.UUID(int=ms << 80 | 0x7 << 76 | count << 64 | 0x2 << 62 | tail))
+
+
+def first_id(ms: int) -> str:
+    """Ids made before this moment are smaller: they are UUIDv7.
+
+    >>> first_id(1_700_000_000_000)
+    '018bcfe5-6800-7'
+    """
+    ms = max(ms, 0)
+    return f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7"

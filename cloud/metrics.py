@@ -26,6 +26,7 @@ SENT = Counter("tillwire_cloud_sent", "Messages sent to boxes.", ["what"], regis
 REQUESTS = Counter("tillwire_cloud_requests", "HTTP answers, by status.", ["status"], registry=REGISTRY)
 LISTENERS = Gauge("tillwire_cloud_listeners", "Live pages that are open.", registry=REGISTRY)
 WEBHOOKS = Counter("tillwire_cloud_webhooks", "Webhook deliveries, by result.", ["result"], registry=REGISTRY)
+AUDIT_BROKEN = Gauge("tillwire_cloud_audit_broken", "1: the audit log is not what was written.", registry=REGISTRY)
 
 
 def batch(outcome: Outcome, size: int, seconds: float) -> None:

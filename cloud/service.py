@@ -18,7 +18,8 @@ import sqlalchemy as sa
 
 from cloud import boxes as box_table
 from cloud import metrics
-from cloud.admin import Door
+from cloud.admin import OPERATIONS
+from cloud.admin_door import Door
 from cloud.broker import SERVICE, Broker
 from cloud.dispatch import Dispatch
 from cloud.events import Bell
@@ -62,7 +63,7 @@ class Service:
                 self.broker.start()
                 self._thread("boxes", self._watch_boxes)
             if config.sqlite_path is not None:
-                door = Door(self.store, config.sqlite_path, self._administered)
+                door = Door(self.store, config.sqlite_path, OPERATIONS, self._administered)
             if works:
                 if not self.store.sqlite:
                     self.leases = Leases(self.store, self.bell, self.stopping)

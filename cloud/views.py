@@ -22,6 +22,7 @@ from cloud.api.shapes import (
     iso_sure,
 )
 from cloud.holes import watermark
+from cloud.ids import first_id
 from cloud.store.schema import alarms, boxes, epochs, events, history, holes, jobs, orders, papers, receipts, slips
 from cloud.strings import FIRST, strings
 from wire.messages import Status
@@ -276,8 +277,8 @@ def standing_alarms(connection: sa.Connection, merchant: str) -> list[dict[str, 
 
 
 def received_since(connection: sa.Connection, merchant: str, ms: int) -> int:
-    """How many jobs came since then: ids are UUIDv7, so this is a short walk along the primary key."""
-    first = f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7"
+    """How many jobs came since then: a short walk along the primary key."""
+    first = first_id(ms)
     return connection.execute(
         sa.select(sa.func.count()).select_from(jobs).where(jobs.c.merchant_id == merchant, jobs.c.id >= first)
     ).scalar_one()

@@ -120,13 +120,29 @@ class Webhooks:
     allow_private: bool = key(False, "true: webhooks may go to private addresses and without TLS. For trying out only.")
 
 
+LEAST_RECEIPTS_DAYS = 30
+
+
 @dataclass(frozen=True, slots=True)
 class Keep:
     receipts_days: int = key(
         0,
-        "What is on receipts is erased after this time, in days; their keys and hashes stay. 0: never.",
+        "What is on receipts is erased after this time, in days; their keys and hashes stay. 0: never. A merchant may"
+        " have a shorter time.",
         low=0,
         high=36500,
+    )
+    raw_days: int = key(
+        0,
+        "The bytes of the paper are erased after this time, in days; what was read of them stays. 0: with the receipt."
+        " A merchant may have a shorter time.",
+        low=0,
+        high=36500,
+    )
+    audit_anchors: str = key(
+        "",
+        "File to which the audit log's last hash is added each day; best where it can only grow."
+        " Empty: audit.anchors beside the SQLite file, or in /var/lib/tillwire-cloud.",
     )
     events_days: int = key(
         30, "Events can be pulled, and deliveries looked at, for this long, in days.", low=7, high=3650
@@ -162,6 +178,13 @@ class CloudConfig:
         return self.web.public_url.rstrip("/") or f"http://{self.web.listen}"
 
     @property
+    def audit_anchors(self) -> Path:
+        if self.keep.audit_anchors:
+            return Path(self.keep.audit_anchors)
+        path = self.sqlite_path
+        return (path.parent if path else Path("/var/lib/tillwire-cloud")) / "audit.anchors"
+
+    @property
     def broker_dir(self) -> Path:
         if self.broker.dir:
             return Path(self.broker.dir)
@@ -172,8 +195,8 @@ class CloudConfig:
 def _between(config: CloudConfig) -> list[Problem]:
     out: list[Problem] = []
     broker = config.broker
-    if 0 < config.keep.receipts_days < 30:
-        says = "must be 0 (for ever) or at least 30: boxes send again what they keep"
+    if 0 < config.keep.receipts_days < LEAST_RECEIPTS_DAYS:
+        says = f"must be 0 (for ever) or at least {LEAST_RECEIPTS_DAYS}: boxes send again what they keep"
         out.append((("keep", "receipts_days"), says))
     if bool(broker.cert_file) != bool(broker.key_file):
         given = "cert_file" if broker.cert_file else "key_file"

@@ -480,4 +480,5 @@ deliveries = Table(
 
 from cloud.store import access as access  # noqa: E402  # tables of other areas, in the same metadata
 from cloud.store import counter as counter  # noqa: E402
+from cloud.store import keeping as keeping  # noqa: E402
 from cloud.store import rules as rules  # noqa: E402

@@ -1,4 +1,4 @@
-"""What is stored is read again, forgotten when its time is over, and a person's traces are erased; with a trail."""
+"""What is stored is read again, and a person's traces are erased; with a trail."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from cloud import admin, history, views
+from cloud import admin
 from cloud import figures as counting
-from cloud.batch import Intake
 from cloud.store import figures, schema
 from cloud.store.database import Store
-from config.cloud import CloudConfig, Ingest, load_cloud
-from config.load import ConfigError
+from config.cloud import CloudConfig, Ingest
 from receipt.model import Kind, Receipt
 from tests.cloud.conftest import Cloud, free_port, until
-from tests.cloud.test_batch import BOX, fresh_store, packet, rows
+from tests.cloud.test_batch import fresh_store, rows
 from tests.cloud.test_reading import put, read_all
 from tests.simulators.box import job
 from wire.messages import Reading, now_ms, pack_reading
@@ -59,24 +57,6 @@ def test_history_is_read_again_with_newer_rules_and_only_changes_are_news(store:
     assert len(rows(store, schema.events, "n")) == 5  # read the same as before
 
 
-def test_receipts_are_forgotten_in_time_and_never_stored_again(store: Store) -> None:
-    epoch, intake = str(uuid.uuid4()), Intake(store, CloudConfig())
-    put(store, job(epoch, 1), job(epoch, 2))
-    read_all(store)
-    with store.write() as connection:
-        assert history.forget_receipts(connection, 1000) == 0
-        assert history.forget_receipts(connection, now_ms() + 1000) == 2
-        assert history.forget_receipts(connection, now_ms() + 1000) == 0
-    assert rows(store, schema.papers) == rows(store, schema.receipts) == []
-    assert rows(store, schema.jobs, "state", "lines") == [("erased", None)] * 2
-    assert [a.result for a in intake.take([packet(job(epoch, 3))]).answers[BOX].acks] == ["stored"]
-    shown = read_all(store)
-    assert [r.state for r in shown] == ["read", "erased", "erased"]
-    with store.read() as connection:
-        assert views.raw(connection, "cafe", shown[1].id) is None
-    assert again(store) == 1
-
-
 def test_a_persons_receipts_are_erased_and_the_figures_stay(store: Store) -> None:
     epoch = str(uuid.uuid4())
     mine, others = (
@@ -96,13 +76,6 @@ def test_a_persons_receipts_are_erased_and_the_figures_stay(store: Store) -> Non
         pass
     (day,) = [row for row in rows(store, figures.sums, "dim", "receipts", "amount") if row[0] == "all"]
     assert day == ("all", 2, 800), "what was erased still counts"
-
-
-def test_a_time_too_short_for_boxes_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "cloud.toml"
-    file.write_text("[keep]\nreceipts_days = 7\n")
-    with pytest.raises(ConfigError, match="at least 30"):
-        load_cloud(file)
 
 
 def test_a_persons_orders_are_erased_and_the_trail_does_not_name_them(cloud: Cloud, cafe: httpx.Client) -> None:
