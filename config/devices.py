@@ -59,6 +59,12 @@ def _path(parts: SplitResult) -> Told:
     return None if parts.path.strip("/") else "names no path"
 
 
+def _line(parts: SplitResult) -> Told:
+    if parts.netloc == "usb":
+        return "takes one serial number behind usb" if "/" in parts.path.strip("/") else None
+    return _path(parts)
+
+
 def _usb(parts: SplitResult) -> Told:
     serial = parts.path.strip("/")
     if parts.netloc == "auto":
@@ -80,6 +86,7 @@ def _like(pattern: str, words: str) -> Callable[[str], Told]:
     return lambda value: None if re.fullmatch(pattern, value) else f"must be {words}"
 
 
+_SOCKET = _like(r"\d+-\d+(\.\d+)*", "a socket's path, as in 1-1.2")
 _HEX_ID = _like(r"[0-9a-fA-F]{4}", "four hex digits, as in 04b8")
 _TEXT = _like(r"[ -~]{1,126}", "1 to 126 letters, digits and signs of ASCII")
 _DEVICE_ID = _like(r"[ -~]{4,1000}", "an IEEE 1284 device id, as in MFG:EPSON;MDL:TM-T20II;CMD:ESC/POS;CLS:PRINTER;")
@@ -96,20 +103,21 @@ class Kind:
 
 _LINE = Kind(
     "serial:///dev/ttyUSB0?baud=38400",
-    _path,
+    _line,
     {
         "baud": _number(300, 4_000_000),
         "bits": _one_of("7", "8"),
         "parity": _one_of("none", "even", "odd"),
         "stop": _one_of("1", "1.5", "2"),
         "flow": _one_of("none", "rtscts", "dsrdtr", "xonxoff"),
+        "port": _SOCKET,
     },
 )
 PRINTERS = {
     "tcp": Kind("tcp://192.168.1.50:9100", _host_and_port),
     "serial": _LINE,
     "file": Kind("file:///tmp/out.prn", _path),
-    "usb": Kind("usb://04b8:0e15", _usb, {"port": _like(r"\d+-\d+(\.\d+)*", "a socket's path, as in 1-1.2")}),
+    "usb": Kind("usb://04b8:0e15", _usb, {"port": _SOCKET}),
 }
 POS = {
     "tcp": Kind(

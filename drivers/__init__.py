@@ -10,16 +10,25 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from typing import Protocol
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
 from urllib.parse import urlsplit
+
+LOOK_S, REST_S = 1.0, 10.0  # how often a device that cannot tell by itself is looked at
 
 
 class DeviceGone(Exception):
-    """The device is not there (any more). Open it again: after 0.2 s, doubling to 5 s."""
+    """The device is not there (any more). Open it again: after 0.2 s, doubling to 2.5 s."""
 
 
 class Link(Protocol):
-    """An open byte stream to a POS or a printer."""
+    """An open byte stream to a POS or a printer.
+
+    A printer's link may also have:
+        watch(tell)     tell(**known) is called, from any thread, when the device itself says something new without
+            being asked in the stream: online=, paper= ("out" or "ok"), error=, as far as it says that
+    """
 
     peer: str  # who is at the other end, for the log
 
@@ -41,12 +50,41 @@ class Link(Protocol):
     def close(self) -> None: ...
 
 
+class Watch:
+    """A thread that looks at a device again and again, and tells what is new: more often while `busy()`, or while
+    something is wrong, than at rest, so that an idle relay hardly wakes up. Ends when `look` raises OSError."""
+
+    def __init__(self, name: str, look: Callable[[], dict[str, Any] | None], busy: Callable[[], bool]) -> None:
+        self._name, self._look, self._busy = name, look, busy
+        self._over = threading.Event()
+
+    def start(self, tell: Callable[..., None]) -> None:
+        threading.Thread(target=self._run, args=(tell,), daemon=True, name=self._name).start()
+
+    def stop(self) -> None:
+        self._over.set()
+
+    def _run(self, tell: Callable[..., None]) -> None:
+        before: dict[str, Any] = {}
+        while not self._over.is_set():
+            try:
+                known = self._look()
+            except OSError:  # the device has gone: reading and writing tell
+                return
+            if known and known != before and not self._over.is_set():
+                tell(**known)
+                before = known
+            wrong = before.get("online") is False or before.get("error") or before.get("paper") == "out"
+            self._over.wait(LOOK_S if wrong or self._busy() else REST_S)
+
+
 class Port(Protocol):
     """Where a POS comes in: a listening socket, or a line that is always there.
 
     A port may also have:
         outlives_links          True where it stays when a POS on it goes
-        show(ready=, paper=, error=)    tells a POS how the printer is without being asked: a status byte, a ready line
+        show(there=, ready=, paper=, error=)    tells a POS how the printer is without being asked: a status byte, a
+            ready line. `there`: it can be reached; `ready`: and nothing is known to be wrong with it
     """
 
     def fileno(self) -> int: ...

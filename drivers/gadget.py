@@ -152,7 +152,7 @@ class GadgetPort:
         except (BlockingIOError, IndexError):
             return None
 
-    def show(self, *, ready: bool, paper: bool, error: bool) -> None:
+    def show(self, *, there: bool, ready: bool, paper: bool, error: bool) -> None:
         """What GET_PORT_STATUS answers from now on."""
         self.control.status = port_status(ready=ready, paper=paper, error=error)
 

@@ -19,10 +19,20 @@ import os
 import select
 import socket
 import threading
+from collections.abc import Callable
 from typing import Any
 
-from drivers import DeviceGone
-from drivers.printer_class import GET_DEVICE_ID, GET_PORT_STATUS, INTERFACE_CLASS, TO_HOST, device_id_fields
+from drivers import DeviceGone, Watch
+from drivers.printer_class import (
+    GET_DEVICE_ID,
+    GET_PORT_STATUS,
+    INTERFACE_CLASS,
+    PAPER_EMPTY,
+    TO_HOST,
+    device_id_fields,
+    port_says,
+    port_status,
+)
 from drivers.printer_class.devices import Found, Wanted, find, parse
 
 READ = 65536
@@ -32,6 +42,7 @@ ANSWER = 4096  # a multiple of every packet size: less would overflow, and lose 
 CONTROL_MS = 500
 BULK, ENDPOINT_IN, HALTED = 2, 0x80, errno.EPIPE
 LIBUSB_PIPE = -9
+ALL_WELL = port_status(ready=True, paper=True, error=False)
 
 
 class UsbLink:
@@ -53,6 +64,9 @@ class UsbLink:
         self._error = ""
         self._device: Any = None
         self._interrupted = threading.Lock()
+        self._control = threading.Lock()  # a request to the printer is under way, or the printer is being given back
+        self._sending = False
+        self._watch: Watch | None = None
         threading.Thread(target=self._live, daemon=True, name=f"usb {found.port}").start()
 
     def _stuff(self) -> int:
@@ -99,12 +113,35 @@ class UsbLink:
         self._sock.close()
         threading.Thread(target=self._interrupt, daemon=True, name=f"usb {self._found.port} closes").start()
 
-    def port_status(self) -> int | None:
-        """The port status byte, asked of the printer now; None when it does not answer. Waits: not for the loop."""
-        try:
-            return int(self._device.ctrl_transfer(TO_HOST, GET_PORT_STATUS, 0, self._interface, 1, CONTROL_MS)[0])
-        except (OSError, IndexError, AttributeError, ValueError):
-            return None
+    def watch(self, tell: Callable[..., None]) -> None:
+        """tell(online=, paper=, error=) whenever the port status byte says something new. A printer that has never said
+        that all is well, though it may print all the time, is not believed."""
+        believed, before = False, -1
+
+        def look() -> dict[str, Any]:
+            nonlocal believed
+            status = self._port_status()
+            believed = believed or status == ALL_WELL
+            return port_says(status) if status is not None and believed else {}
+
+        def busy() -> bool:
+            nonlocal before
+            moved, before = self.taken != before, self.taken
+            return moved or self._sending
+
+        self._watch = Watch(f"usb {self._found.port} status", look, busy)
+        self._watch.start(tell)
+
+    def _port_status(self) -> int | None:
+        """None when it does not answer. Raises OSError once the printer is to be given back."""
+        with self._control:
+            if self._interrupted.locked():
+                raise OSError(errno.ENODEV, "closed")
+            try:
+                answer = self._device.ctrl_transfer(TO_HOST, GET_PORT_STATUS, 0, self._interface, 1, CONTROL_MS)
+                return int(answer[0]) & (ALL_WELL | PAPER_EMPTY)
+            except (OSError, IndexError):  # many printers know no such request
+                return None
 
     # ------------------------------------------------------------------ in the threads
 
@@ -165,18 +202,21 @@ class UsbLink:
     def _give_back(self, detached: bool) -> None:
         import usb.util
 
-        with contextlib.suppress(OSError):
-            usb.util.release_interface(self._device, self._interface)
-        if detached:
-            with contextlib.suppress(OSError, NotImplementedError):
-                self._device.attach_kernel_driver(self._interface)
-        with contextlib.suppress(OSError):
-            usb.util.dispose_resources(self._device)
+        with self._control:
+            with contextlib.suppress(OSError):
+                usb.util.release_interface(self._device, self._interface)
+            if detached:
+                with contextlib.suppress(OSError, NotImplementedError):
+                    self._device.attach_kernel_driver(self._interface)
+            with contextlib.suppress(OSError):
+                usb.util.dispose_resources(self._device)
 
     def _interrupt(self) -> None:
         """End the transfers that are under way: the kernel does that when the interface is released."""
         if self._device is None or not self._interrupted.acquire(blocking=False):
             return
+        if self._watch is not None:
+            self._watch.stop()
         os.eventfd_write(self._stop, 1)
         with contextlib.suppress(OSError):
             self._device.backend.release_interface(self._device._ctx.handle, self._interface)
@@ -184,6 +224,7 @@ class UsbLink:
     def _to_printer(self) -> None:
         while data := self._next():
             view = memoryview(bytearray(data))
+            self._sending = True
             while view and not self._interrupted.locked():
                 count, code = self._put(self._out, view, 0)
                 self.taken += count
@@ -193,6 +234,7 @@ class UsbLink:
                 elif code:
                     self._error = self._error or _words(self._device, code)
                     return
+            self._sending = False
 
     def _next(self) -> bytes:
         """What the loop has written; b"" at the end."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from receipt.status import (
     UNKNOWN,
@@ -65,6 +66,7 @@ class Router:
         self.unasked: Callable[[bytes], bool] | None = None  # may take a block that nobody waits for
         self._to_pos, self._changed = to_pos, changed
         self._parser = self._fresh()
+        self._beside: set[str] = set()  # what of the status the device told beside the stream
         self._eots: dict[int, bytes] = {}  # the last answer to each DLE EOT n: the status holds what it says
         self._realtime: deque[Ask] = deque()
         self._queue: deque[Ask] = deque()
@@ -141,6 +143,18 @@ class Router:
                 self._drop(asked.popleft())
         self._parser = self._fresh()
         self.asb.clear()
+        self.status = replace(self.status, **dict.fromkeys(self._beside))
+        self._beside.clear()
+
+    def device_says(self, known: dict[str, Any]) -> None:
+        """The device has told this beside the stream. It knows `out` from `ok`, and nothing of `near`."""
+        if known.get("paper") == "ok" and self.status.paper == "near":
+            del known["paper"]
+        before, self.status = self.status, replace(self.status, **known)
+        self._beside |= known.keys()
+        if self.status != before:
+            self._eots.clear()
+            self._changed()
 
     def forget(self, link: PosLink) -> None:
         self.asb.discard(link)

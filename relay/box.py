@@ -19,7 +19,8 @@ from config.models import load_model
 from drivers import DeviceGone, Port, open_pos
 from relay import models, priority
 from relay.control import Server
-from relay.cut import Counters, Settings
+from relay.counters import Counters
+from relay.cut import Settings
 from relay.desk import Desk
 from relay.fates import Fate
 from relay.journal import Journal
@@ -69,7 +70,7 @@ class PosPort:
         if show is not None:
             known = self.printer.router.status
             ready = self.printer.up and known.online is not False
-            show(ready=ready, paper=known.paper != "out", error=bool(known.error))
+            show(there=self.printer.up, ready=ready, paper=known.paper != "out", error=bool(known.error))
 
     def _accept(self, events: int) -> None:
         assert self._port is not None
@@ -236,7 +237,7 @@ class Relay:
     def _stop_when_written(self, until: float) -> None:
         """What was taken from a POS is written, where the printer takes it; then everything is committed."""
         busy = any(printer.up and printer.out_size for printer in self.printers.values()) or any(
-            link.pending and link.printer.up for port in self.ports for link in port.links
+            link.held and link.printer.up for port in self.ports for link in port.links
         )
         if busy and monotonic() < until:
             self.loop.after(0.02, lambda: self._stop_when_written(until))

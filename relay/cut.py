@@ -11,8 +11,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from receipt.jobs import Edge, Jobs, What
-from receipt.tokens import Command, Dialect, Effect, Mark, Scanner
+from receipt.tokens import Dialect, Mark, Scanner
+from relay.counters import Counters
 from relay.journal import Journal
+from relay.kinds import ASKS, CUTS, KINDS, NOTED, REALTIME, STATE, STORES, Note
 from relay.loop import Loop, Timer
 from relay.recording import Recording
 from relay.store import Key
@@ -22,62 +24,12 @@ BURST_S, BURST_BYTES = 0.02, 128 * 1024  # 64 KiB come again this soon: handed t
 STALLED_S = 10.0  # a cut whose last byte does not come
 DELIVER_S, DELIVER_TRIES = 0.25, 40  # a job that was cut while the printer is gone is settled so much later
 TAIL_S = 0.04  # a pulse or feed this soon after the cut still belongs to the job
-ASKS, STATE, INIT, CUTS, REALTIME, STORES = 1, 2, 4, 8, 16, 32  # what of a command the print path has to know
-NOTED = ASKS | STATE | INIT
 MOST_NOTED = 512  # bytes of a command that is noted; longer ones hold data, not a state
-
-
-class Note(NamedTuple):
-    """A command that asks the printer something or changes its state, with its bytes."""
-
-    command: Command
-    kind: int
-    raw: bytes
-    end: int
-
-
-class _Kinds(dict[Command, int]):
-    def __missing__(self, command: Command) -> int:
-        effect = command.effect
-        kind = ASKS if effect & (Effect.QUERY | Effect.REALTIME) else 0
-        if effect & Effect.INIT:
-            kind |= INIT
-        elif effect & Effect.STATE and not effect & Effect.STORES and not command.part:
-            kind |= STATE
-        if command.name == "star_raster_off":
-            kind |= STATE  # it ends a mode that must not be set again
-        if effect & Effect.CUTS:
-            kind |= CUTS
-        if effect & Effect.REALTIME:
-            kind |= REALTIME
-        if effect & Effect.STORES:
-            kind |= STORES
-        self[command] = kind
-        return kind
-
-
-KINDS = _Kinds()
 
 
 class Settings(NamedTuple):
     hold_cut_s: float
     quiet_s: float
-
-
-class Counters:
-    """What health shows of one POS port, or one printer; plain numbers, written by the loop alone."""
-
-    def __init__(self) -> None:
-        self.jobs = self.jobs_lost = self.capture_faults = self.cut_released_unsafe = self.cuts_held = 0
-        self.hold_us = 0  # all holds together
-        self.bytes_down = self.bytes_up = self.answered_by_relay = self.answers_dropped = 0
-        self.state_replays = self.printer_opened = self.slips = self.passed_queries = self.memory_writes = 0
-        self.pos_connected = self.pos_refused = self.floods = 0
-        self.jobs_interrupted = self.jobs_reprinted = 0  # by a printer that was lost
-
-    def counted(self) -> dict[str, int]:
-        """Those that are not zero."""
-        return {name: value for name, value in vars(self).items() if value}
 
 
 class Gate:

@@ -1,22 +1,26 @@
 """One POS link: bytes to the printer as they come, answers back, and patience while it is not its turn.
 
-The way of nearly every chunk: read, scan, write, keep. What cannot pass yet stands in `pending`, in order, and the POS
-is not read any further: it is held back by its own line, as by a printer that is busy.
+The way of nearly every chunk: read, scan, write, keep. What cannot pass yet is `held`, in order, and the POS is not
+read any further: it is held back by its own line, as by a printer that is busy.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from time import monotonic
 
 from drivers import DeviceGone, Link
-from receipt.tokens import Command, Dialect
-from relay.cut import ASKS, INIT, STATE, Capture, Counters, Gate, Note, Settings
+from receipt.tokens import Dialect
+from relay.counters import Counters
+from relay.cut import Capture, Settings
+from relay.flood import Flood
+from relay.held import Held
 from relay.journal import Journal
+from relay.kinds import ASKS, INIT, STATE, Note
 from relay.loop import BROKEN, IN, OUT, Loop, Timer, fenced
-from relay.printer import FRESH_S, HIGH, PrinterLink
+from relay.memory import Memory
+from relay.printer import HIGH, PrinterLink
 from relay.store import Key
 
 HELD_MOST = 64 * 1024  # bytes read and not passed on, while the printer is there and it is this link's turn
@@ -24,26 +28,11 @@ WAITING_MOST = 4 * 1024  # the same while it is not: enough to see a status requ
 ANSWERS_MOST = 256 * 1024  # a POS that never reads its answers loses the newest
 ANSWER_S = 2.0  # how long a POS that has hung up may still wait for answers
 UNFINISHED_S = 10.0  # a job that stops inside a command keeps its turn for so long after it has ended
-ASKS_PER_S, ASKS_AT_ONCE = 2000, 2000  # no till asks more often
-CALM_MOST_S = 2.0
 TRICKLE_S, TRICKLE_PER_S = 60.0, 16  # a job this old, of fewer bytes a second, gives way when another POS waits
-LIFTED = (b"\x10\x04", b"\x1b\x06")  # DLE EOT n, and Star's ESC ACK SOH
 TORN_MOST = 1024 * 1024
-REPRINT = b"\n*** REPRINT: the printer was off ***\n"
-REPRINT_MOST = 1024 * 1024  # a longer job goes on where it stood
 TORN_HEAD = 4  # NULs that end any command whose length is not known yet
 OVERTAKE_S = 0.02  # real-time commands in the middle of other bytes wait so long with them
-SETTINGS = {"star_raster": 4, "star_function": 4, "star_qr": 5, "star_pdf417": 5}  # one row, several settings: told by
 log = logging.getLogger("relay.pos")
-
-
-class Piece:
-    """Bytes that wait. `gate`: the cut that they begin with waits for the journal."""
-
-    __slots__ = ("at", "data", "gate", "notes")
-
-    def __init__(self, at: int, data: bytes, gate: Gate | None, notes: list[Note]) -> None:
-        self.at, self.data, self.gate, self.notes = at, data, gate, notes
 
 
 class PosLink:
@@ -78,26 +67,18 @@ class PosLink:
         )
         self._scan = fenced(self.capture.scan, self._broken)
         self._keep = fenced(self.capture.keep, self._broken)
-        self.pending: deque[Piece] = deque()
-        self.pending_size = 0
+        self.held, self.memory, self._flood = Held(), Memory(), Flood(self)
         self.replay_due = False  # the printer has lost the state that this POS has set
         self.ended = ""  # the boundary, once the POS has hung up
         self.when_gone = when_gone
         self.bytes_in = 0
-        self._memory: dict[tuple[Command, bytes], bytes] = {}  # state commands since the last ESC @
         self._replaying: bytes = b""
-        self._log = bytearray()  # where jobs are reprinted: what has passed of the one under way
-        self._log_whole = True  # it is all there
-        self._memory_then: list[bytes] = []  # the settings in force when it began
         self._closed_call = closed
         self._answers = bytearray()
         self._fd = link.fileno()
         self._events = IN
         self._last = loop.now
-        self._may_ask, self._asked_at = float(ASKS_AT_ONCE), 0.0
-        self._stub = b""  # the beginning of a question, while there are too many
         self._waiting: Timer | None = None  # for another POS to end its job
-        self._calm: Timer | None = None  # it has asked too much, and is not read for a while
         self._overtake: Timer | None = None
         self._release_timer: Timer | None = None
         self._release_seconds = 0.0
@@ -134,14 +115,14 @@ class PosLink:
             self._prepare_replay()
         free = self._scan(data)
         capture, new = self.capture, data
-        if self._stub:
-            data, free, self._stub = self._stub + data, free + len(self._stub), b""
+        if stub := self._flood.stub:
+            data, free, self._flood.stub = stub + data, free + len(stub), b""
         size = len(data)
-        if capture.asks_alone and self._asks_too_much(data):
-            pass  # answered from memory, and not read for a while
+        if capture.asks_alone and self._flood.takes(data):
+            pass
         elif (
             free == size
-            and not self.pending
+            and not self.held
             and printer.up
             and printer.out_size < HIGH
             and (printer.turns.holder is self or printer.turns.claim(self))
@@ -150,13 +131,13 @@ class PosLink:
                 self._replay(capture.notes, capture.scanner.position - size)
             printer.last_pos = self
             if printer.reprints:
-                self._remember(data, capture.scanner.position - size)
+                self.memory.keep(data, capture.scanner.position - size, capture.starts)
             printer.send(data)
             printer.last_byte = self.loop.now
             if capture.notes:
                 self._passed(capture.notes)
             if printer.out_size >= HIGH:
-                self._pause()
+                self.pause()
         elif capture.only_asks and free == size and not self.closed:
             for note in capture.notes:
                 printer.realtime(self, note.raw)
@@ -169,41 +150,6 @@ class PosLink:
             self._maybe_release()
         if printer.urgent:
             printer.boundary()
-
-    def _asks_too_much(self, data: bytes) -> bool:
-        """Questions alone, more of them than any till asks: the printer is spared all but one of each kind while its
-        state is not known, and the rest is told from memory. The asker is not read until it has waited for its turn.
-        """
-        now, notes = self.loop.now, self.capture.notes
-        self._may_ask = min(self._may_ask + (now - self._asked_at) * ASKS_PER_S, ASKS_AT_ONCE) - len(notes)
-        self._asked_at = now
-        first = notes[0].end - len(notes[0].raw)
-        if self._may_ask >= 0 or self.pending or first < self.capture.scanner.position - len(data):
-            return False
-        if self.capture.tail:  # the beginning of the next question waits for its end
-            self._stub = data[-self.capture.tail :]
-        self.counters.floods += 1
-        told = bytearray()
-        fresh = self.printer.router.status_at and now - self.printer.router.status_at <= FRESH_S
-        put: set[bytes] = set() if not fresh and self.printer.up else {note.raw for note in notes}
-        for note in notes:
-            if note.raw in put:
-                told += self.printer.from_memory(note.raw)
-            else:
-                put.add(note.raw)
-                self.printer.realtime(self, note.raw)
-        self.counters.answered_by_relay += len(told)
-        if told:
-            self.answer(bytes(told))
-        if not self.closed and self._calm is None:
-            self._pause()
-            self._calm = self.loop.after(min(-self._may_ask / ASKS_PER_S, CALM_MOST_S), self._calmed)
-        return True
-
-    def _calmed(self) -> None:
-        self._calm = None
-        if not self.ended and not self.closed:
-            self._pump()
 
     def idle_s(self) -> float | None:
         """How long this link has been there without a byte; None: it has sent some, a till that stays connected."""
@@ -219,34 +165,21 @@ class PosLink:
     def _hold_back(self, data: bytes, free: int) -> None:
         """Keep what may not pass now, cut into pieces at the gates."""
         capture = self.capture
-        start = capture.scanner.position - len(data)
-        edges = [gate.at - start for gate in capture.gates]
-        notes = capture.notes
-        pieces: list[Piece] = []
-        at = 0
-        for number, end in enumerate([*edges, len(data)]):
-            if end > at or number:
-                gate = capture.gates[number - 1] if number else None
-                mine = [note for note in notes if at < note.end - start <= end]
-                pieces.append(Piece(start + at, data[at:end], gate, mine))
-            at = end
-        for piece in pieces:
-            self.pending.append(piece)
-            self.pending_size += len(piece.data)
+        self.held.add(data, capture.scanner.position - len(data), capture.gates, capture.notes)
         self._pump()
-        if self.pending_size > self._limit():
-            self._pause()
-        if self.pending and self.printer.up and self.printer.turns.holder is not self and self._waiting is None:
+        if self.held.size > self._limit():
+            self.pause()
+        if self.held and self.printer.up and self.printer.turns.holder is not self and self._waiting is None:
             self._waiting = self.loop.after(TRICKLE_S / 4, self._wait_on)
-        if self.pending and notes and self._overtake is None and any(note.kind & ASKS for note in notes):
+        if self.held and self._overtake is None and any(note.kind & ASKS for note in capture.notes):
             self._overtake = self.loop.after(OVERTAKE_S, self._overtake_some)
 
     def _wait_on(self) -> None:
         """It is still not our turn: does who has it trickle?"""
         self._waiting = None
-        if self.pending and not self.closed:
+        if self.held and not self.closed:
             self._pump()
-            if self.pending and self.printer.turns.holder is not self:
+            if self.held and self.printer.turns.holder is not self:
                 self._waiting = self.loop.after(TRICKLE_S / 4, self._wait_on)
 
     def _limit(self) -> int:
@@ -257,23 +190,8 @@ class PosLink:
         """Real-time commands have waited long enough in the middle of held bytes: lift them out, where they stand
         between two tokens."""
         self._overtake = None
-        lifted: list[bytes] = []
-        for piece in self.pending:
-            for note in [note for note in piece.notes if len(note.raw) == 3 and note.raw[:2] in LIFTED]:
-                at = self._offset_of(piece, note)
-                if at is None:
-                    continue
-                piece.data = piece.data[:at] + piece.data[at + len(note.raw) :]
-                piece.notes.remove(note)
-                self.pending_size -= len(note.raw)
-                lifted.append(note.raw)
-        for raw in lifted:  # only now: an answer from memory may let more bytes pass, and `pending` change
+        for raw in self.held.lift():  # all of them first: an answer from memory may let more bytes pass
             self.printer.realtime(self, raw)
-
-    def _offset_of(self, piece: Piece, note: Note) -> int | None:
-        """Where in the piece the command stands; None when that is not certain."""
-        found = piece.data.find(note.raw)
-        return found if found >= 0 and piece.data.find(note.raw, found + 1) < 0 else None
 
     # ------------------------------------------------------------------ to the printer
 
@@ -286,7 +204,7 @@ class PosLink:
         job ends here, and a network peer is hung up on.
         """
         jobs, seconds = self.capture.jobs, self.loop.now - self.capture.began
-        if not jobs.open or self.pending or seconds < TRICKLE_S:
+        if not jobs.open or self.held or seconds < TRICKLE_S:
             return False
         if self.capture.scanner.position - jobs.start > TRICKLE_PER_S * seconds:
             return False
@@ -300,41 +218,37 @@ class PosLink:
     def _pump(self) -> None:
         """Pass on what may pass."""
         printer = self.printer
-        while self.pending and printer.up and printer.out_size < HIGH:
-            piece = self.pending[0]
-            if piece.gate is not None and not piece.gate.is_open:
-                break
+        while self.held.may_pass() and printer.up and printer.out_size < HIGH:
             if printer.turns.holder is not self and not printer.turns.claim(self):
                 break
             if self.replay_due:
                 self._prepare_replay(force=True)
-            self.pending.popleft()
-            self.pending_size -= len(piece.data)
+            piece = self.held.take()
             if piece.data:
                 if self._replaying:
                     self._replay(piece.notes, piece.at)
                 printer.last_pos = self
                 if printer.reprints:
-                    self._remember(piece.data, piece.at)
+                    self.memory.keep(piece.data, piece.at, self.capture.starts)
                 printer.send(piece.data)
                 printer.last_byte = self.loop.now
             if piece.notes:
                 self._passed(piece.notes)
-        if not self.pending and self._overtake is not None:
+        if not self.held and self._overtake is not None:
             self._overtake.cancel()
             self._overtake = None
         if (
             not self._events & IN
-            and self._calm is None
+            and not self._flood.waits
             and not self.ended
-            and self.pending_size <= self._limit() // 4
+            and self.held.size <= self._limit() // 4
             and printer.up
             and printer.out_size < HIGH // 2
         ):
             self._resume()
         if printer.turns.holder is self and not self.capture.jobs.open:
             self._maybe_release()
-        elif self.ended and not self.pending:
+        elif self.ended and not self.held:
             self._finish()
 
     @property
@@ -342,23 +256,17 @@ class PosLink:
         """Do the bytes that have passed end between two tokens?"""
         if self.capture.broken:
             return True
-        if not self.pending:
+        if not self.held:
             return self.capture.scanner.at_boundary
-        first = self.pending[0]
-        return first.gate is not None and first.gate.at == first.at
+        return self.held.begins_with_a_cut()
 
     def _passed(self, notes: list[Note]) -> None:
         """Commands that ask or set state have gone to the printer."""
         router, now = self.printer.router, self.loop.now
-        for command, kind, raw, _ in notes:
-            if kind & INIT:
-                self._memory.clear()
-            elif command.name == "star_raster_off":
-                self._memory = {key: raw for key, raw in self._memory.items() if key[0].name != "star_raster_on"}
-            elif kind & STATE:
-                key = (command, raw[: SETTINGS.get(command.name, 6 if raw[1:2] == b"(" else 0)])
-                self._memory.pop(key, None)
-                self._memory[key] = raw
+        for note in notes:
+            command, kind, raw, _ = note
+            if kind & (INIT | STATE):
+                self.memory.note(note)
             if kind & ASKS and command.answer is not None:
                 router.pos_asks(self, command.answer, raw, now)
                 self.counters.passed_queries += 1
@@ -367,7 +275,7 @@ class PosLink:
         """The printer has lost our state: at the next boundary it is set again, before the next byte."""
         if force or self.at_boundary:
             self.replay_due = False
-            self._replaying = b"".join(self._memory.values())
+            self._replaying = self.memory.settings
 
     def _replay(self, notes: list[Note], start: int) -> None:
         replay, self._replaying = self._replaying, b""
@@ -383,7 +291,7 @@ class PosLink:
         """Not read now: the POS is held back."""
         return not self._events & IN and not self.ended
 
-    def _pause(self) -> None:
+    def pause(self) -> None:
         if self._events & IN:
             self._watch(self._events & ~IN)
 
@@ -408,23 +316,6 @@ class PosLink:
         except DeviceGone:
             self._hung_up("partial")
 
-    def _remember(self, data: bytes, at: int) -> None:
-        """These bytes pass now: keep the job that is under way, for when the printer is lost."""
-        starts = self.capture.starts
-        begun = None
-        while starts and starts[0] < at + len(data):
-            begun = starts.popleft()
-        if begun is not None:
-            self._log = bytearray() if begun >= at else self._log[len(self._log) - (at - begun) :]
-            self._log += data[max(begun - at, 0) :]
-            self._memory_then = list(self._memory.values())
-            self._log_whole = True
-        elif self._log_whole:
-            self._log += data
-        if len(self._log) > REPRINT_MOST:
-            self._log.clear()
-            self._log_whole = False
-
     def lost(self) -> None:
         """The printer is gone, and what was written last was ours: was that in the middle of a job?"""
         printer = self.printer
@@ -433,12 +324,12 @@ class PosLink:
         if not (printer.out_size or begun):
             return
         self.counters.jobs_interrupted += 1
-        reprint = printer.reprints and self._log_whole and bool(self._log)
+        reprint = printer.reprints and self.memory.job_size > 0
         if reprint:
             scanner = self.capture.scanner
             torn = 0 if self.at_boundary else min(scanner.missing, TORN_MOST) + TORN_HEAD
-            again = bytes(torn) + REPRINT + b"".join(self._memory_then) + bytes(self._log)
-            printer.instead(max(printer.out_size - len(self._log), 0), again)
+            again = bytes(torn) + self.memory.reprint()
+            printer.instead(max(printer.out_size - self.memory.job_size, 0), again)
             self.counters.jobs_reprinted += 1
         printer.interrupted(printer, self, "reprint" if reprint else "go-on")
 
@@ -453,15 +344,15 @@ class PosLink:
 
     def _delivered(self) -> str:
         """How much of the job that ends now has gone to the printer, or surely will."""
-        if self.printer.up or not (self.pending_size or self.printer.out_size):
+        if self.printer.up or not (self.held.size or self.printer.out_size):
             return "all"
         jobs = self.capture.jobs
-        passed = self.capture.scanner.position - self.pending_size - self.printer.out_size
+        passed = self.capture.scanner.position - self.held.size - self.printer.out_size
         return "part" if passed > jobs.start else "none"
 
     def _all_passed(self) -> bool:
         """Nothing of what came is still to be written."""
-        return not (self.pending_size or self.printer.out_size)
+        return not (self.held.size or self.printer.out_size)
 
     def _job_over(self) -> None:
         if self.printer.turns.holder is self:
@@ -470,7 +361,7 @@ class PosLink:
     def _maybe_release(self) -> None:
         """Give the turn back once nothing of ours is unfinished."""
         capture = self.capture
-        if self.pending or capture.jobs.open or (capture.jobs.tail and self.printer.turns.wanted and not self.ended):
+        if self.held or capture.jobs.open or (capture.jobs.tail and self.printer.turns.wanted and not self.ended):
             return
         if capture.broken and not self.ended:
             self._release_later(capture.settings.quiet_s)
@@ -486,7 +377,7 @@ class PosLink:
 
     def _release_if_still(self) -> None:
         self._release_timer = None
-        if self.pending or self.capture.jobs.open or self.closed:
+        if self.held or self.capture.jobs.open or self.closed:
             return
         if monotonic() - self._last < self._release_seconds:
             self._release_later(self._release_seconds)
@@ -510,7 +401,7 @@ class PosLink:
             if hang_up:
                 self.link.hang_up()  # type: ignore[attr-defined]
                 self._close()
-            elif not self.pending:
+            elif not self.held:
                 self._close()
             return
         self.ended = boundary
@@ -519,12 +410,12 @@ class PosLink:
         else:
             self.loop.forget(self._fd)
         self._pump()
-        if not self.pending:
+        if not self.held:
             self._finish()
 
     def _finish(self) -> None:
         """The POS has hung up: let it go, once everything that it sent has passed."""
-        if self.closed or self.pending:
+        if self.closed or self.held:
             return
         if self.capture.jobs.open or self.capture.jobs.tail:
             self.capture.end(self.ended)
@@ -542,12 +433,12 @@ class PosLink:
         if self.capture.jobs.open or self.capture.jobs.tail:
             self.capture.end(self.ended or "close")
         scanner = self.capture.scanner
-        if not (self.pending or self.capture.broken or scanner.at_boundary):
+        if not (self.held or self.capture.broken or scanner.at_boundary):
             self.printer.torn = (scanner.missing + TORN_HEAD, self.printer.last_byte)
         self.counters.bytes_down += self.bytes_in
-        self.pending.clear()
-        self.pending_size = 0
-        for timer in (self._release_timer, self._overtake, self._calm, self._waiting):
+        self.held.clear()
+        self._flood.stop()
+        for timer in (self._release_timer, self._overtake, self._waiting):
             if timer is not None:
                 timer.cancel()
         self.loop.forget(self._fd)
@@ -566,8 +457,7 @@ class PosLink:
         self.capture.give_up()
         self.capture.gates, self.capture.notes = [], []
         self.capture.only_asks = self.capture.asks_alone = False
-        for piece in self.pending:
-            piece.gate = None
+        self.held.open_gates()
         self._scan = len
         self._keep = _nothing
         return len(data)

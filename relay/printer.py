@@ -15,7 +15,7 @@ from drivers import DeviceGone, Link, open_printer
 from receipt.status import STAR_ASK, Form, eot_answer, star_answer
 from receipt.tokens import Answer
 from relay.answers import Router
-from relay.cut import Counters
+from relay.counters import Counters
 from relay.loop import BROKEN, IN, OUT, Loop, Timer
 from relay.turns import Turns
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 HIGH = 256 * 1024  # bytes that wait to be written: more, and the POS is not read any further
 TRIM_AT = 64 * 1024  # bytes written and perhaps not taken: more, and the device is asked
-RETRY_FIRST_S, RETRY_MOST_S = 0.2, 5.0
+RETRY_FIRST_S, RETRY_MOST_S = 0.2, 2.5  # one that is plugged in again prints within 3 s
 CONNECT_S = 3.0
 FRESH_S = 2.0  # a status this old may still be told to a POS that has to wait
 log = logging.getLogger("relay.printer")
@@ -104,6 +104,7 @@ class PrinterLink:
         self.counters.printer_opened += 1
         log.info("printer=%s open=%s peer=%s waiting_bytes=%d", self.name, self.url, self.link.peer, self.out_size)
         self._watch(IN)
+        self._listen_to_its_lines()
         for link in self.pos:
             link.replay_due = True
         self._flush()
@@ -112,6 +113,16 @@ class PrinterLink:
         if self.turns.holder is None:
             self.on_free()
         self._changed(self)
+
+    def _listen_to_its_lines(self) -> None:
+        """What the device says beside the stream: a status byte, ready lines."""
+        link, watch = self.link, getattr(self.link, "watch", None)
+
+        def tell(**known: Any) -> None:
+            self.loop.soon(lambda: self.router.device_says(known) if self.link is link else None)
+
+        if watch is not None:
+            watch(tell)
 
     def gone(self, error: Exception) -> None:
         """Let go of the link; keep what its device has not taken; try again later."""

@@ -16,23 +16,18 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from receipt.status import Form, ask_process_id, process_id
-from relay.answers import Ask
-from relay.cut import Counters
+from relay.counters import Counters
 from relay.fates import Fate
 from relay.journal import Journal
 from relay.loop import Loop, Timer
 from relay.printer import PrinterLink
+from relay.proof import Asking, CutShort, Proof, pid_in
 
 QUIET_S = 1.0  # after a POS byte
-PROOF_S = 10.0  # how long an answer may take once the bytes are taken
-CHECK_S = 0.4  # how long the printer may take to say how it is
 AGAIN_S = 2.0  # when it is not well
-WARY_S = 600.0  # and how long a late one is kept from the POS, and looked at
 LINGER_S = 2.0  # how long the turn is kept for answers when no POS wants it
 TORN_MOST = 1024 * 1024  # a POS broke off inside a picture: so many NULs may end it, so that the slip is no part of it
 RESET = b"\x1b@"
-PAPER_NOW = b"\x1dr\x01"
 log = logging.getLogger("relay.slips")
 
 
@@ -52,8 +47,8 @@ class Slips:
         self._timer: Timer | None = None
         self._expiry: Timer | None = None
         self._proof_timer: Timer | None = None
-        self._asking: _Asking | None = None
-        self._proving: _Proof | None = None
+        self._asking: Asking | None = None
+        self._proving: Proof | None = None
         self._told_reason: dict[tuple[str, int], str] = {}
         printer.on_free = self.check
         printer.on_gone = self._printer_gone
@@ -96,12 +91,12 @@ class Slips:
         if not self.printer.all_taken:  # what is not taken may have to be written again, before the slip
             self._again(0.1)
             return
-        if any(link.pending for link in self.printer.pos) or not self.printer.turns.claim_if_free(self):
+        if any(link.held for link in self.printer.pos) or not self.printer.turns.claim_if_free(self):
             return
         self._now = self.queue[0]
         self._stage = "checking"
         if self.printer.model.answers and self.printer.model.realtime:
-            self._asking = _Asking(self.loop, self.printer, self._checked)
+            self._asking = Asking(self.loop, self.printer, self._checked)
         else:
             self._checked()
 
@@ -212,7 +207,7 @@ class Slips:
         self._stage = "writing"
         self.counters.slips += 1
         self._before = printer.taken_total()
-        proof = self._proving = _Proof(self, slip)
+        proof = self._proving = Proof(self, slip)
         missing, when = printer.torn
         torn = b"\0" * min(missing, TORN_MOST) if when == printer.last_byte else b""
         data = torn + RESET + slip["raw"] + RESET + proof.questions(printer)
@@ -274,7 +269,7 @@ class Slips:
 
     # ------------------------------------------------------------------ proof
 
-    def proven(self, proof: _Proof, level: str, reason: str) -> None:
+    def proven(self, proof: Proof, level: str, reason: str) -> None:
         """What is known of a slip that was written; may come again when a late answer proves more."""
         slip = proof.slip
         self._change(slip, "done", level, self.printer.status(), reason)
@@ -316,160 +311,3 @@ class Slips:
             self._told,
             lambda error: log.error("slip=%s state=%s cannot be recorded: %s", slip["slip"], state, error),
         )
-
-
-class _Asking:
-    """DLE EOT 1, 2 and 4: `then` once all are answered, or nothing more comes."""
-
-    def __init__(self, loop: Loop, printer: PrinterLink, then: Callable[[], None]) -> None:
-        self._left = 3
-        self._then: Callable[[], None] | None = then
-        self._timer = loop.after(CHECK_S, self._over)
-        for n in (1, 2, 4):
-            printer.realtime(None, bytes((0x10, 0x04, n)), self._answered)
-
-    def _answered(self, answer: bytes) -> None:
-        self._left -= 1
-        if self._left == 0:
-            self._over()
-
-    def _over(self) -> None:
-        then = self._then
-        self.stop()
-        if then is not None:
-            then()
-
-    def stop(self) -> None:
-        self._then = None
-        self._timer.cancel()
-
-
-class _Proof:
-    """The questions behind one slip, and what their answers prove."""
-
-    def __init__(self, slips: Slips, slip: dict[str, Any]) -> None:
-        self.slips, self.slip = slips, slip
-        self._paper: Ask | None = None
-        self._process: Ask | None = None
-        self._answered = False
-        self._level = ""
-        self._told = False
-        self._timer: Timer | None = None
-        self._taken = False
-
-    def questions(self, printer: PrinterLink) -> bytes:
-        """The bytes to send behind the slip. The answers have their place in the printer's queue from now on."""
-        model, router, now = printer.model, printer.router, self.slips.loop.now
-        asked = b""
-        if model.answers and model.ask_after:
-            self._paper = router.we_ask(self._paper_says, Form.BYTE, 1, now)
-            asked += PAPER_NOW
-        if model.answers and model.process_id:
-            self._process = router.we_ask(self._process_says, Form.BLOCK, 0, now)
-            asked += ask_process_id(_pid_bytes(self.slip["pid"]))
-        return asked
-
-    def taken(self) -> None:
-        """The device has all bytes: L0, and the printer has its time to answer."""
-        self._taken = True
-        if self._paper is None and self._process is None:
-            self._tell("L0", "this printer gives no answers")
-        elif not self._told:
-            self._timer = self.slips.loop.after(PROOF_S, self._no_answer)
-
-    def _paper_says(self, answer: bytes) -> None:
-        self._answered = True
-        if self._process is not None:
-            return  # its answer comes right behind, and proves more
-        self._ask_how_it_is()
-
-    def _process_says(self, answer: bytes) -> None:
-        if pid_in(answer) == self.slip["pid"]:
-            self._tell("L2", "")
-        elif self._answered:
-            self._ask_how_it_is()
-
-    def _ask_how_it_is(self, then: Callable[[], None] | None = None) -> None:
-        slips = self.slips
-        if slips.printer.up and slips.printer.model.realtime and slips.may_ask():
-            _Asking(slips.loop, slips.printer, then or self._grade)
-        else:
-            (then or self._grade)()
-
-    def _grade(self) -> None:
-        trouble = self.slips.printer.router.status.trouble
-        self._tell("L0" if trouble else "L1", trouble)
-
-    def _no_answer(self) -> None:
-        """The answer may still come when the paper is refilled: then it lands late."""
-        if self._answered:
-            self._grade()
-        else:
-            self._ask_how_it_is(self._give_up)
-
-    def _give_up(self) -> None:
-        trouble = self.slips.printer.router.status.trouble
-        self._tell("L0", trouble or f"no answer within {PROOF_S:.0f} s")
-
-    def _tell(self, level: str, reason: str) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._told and level <= self._level:
-            return
-        late = self._told
-        self._told, self._level = True, level
-        self.slips.proven(self, level, "late" if late and not reason else reason)
-
-
-class CutShort:
-    """A slip that was started when the relay died: for PROOF_S the printer may still answer its process id.
-
-    The question is not put again: a printer answers it at once, whatever became of the slip.
-    """
-
-    def __init__(self, slips: Slips, slip: dict[str, Any]) -> None:
-        self.slips, self.slip = slips, slip
-        self._ask: Ask | None = None
-        model = slips.printer.model
-        self._timer = slips.loop.after(PROOF_S if model.answers and model.process_id else 0.0, self._over)
-        self.listen()
-
-    def listen(self) -> None:
-        """The printer is there (again): its answer has its place in the queue."""
-        printer = self.slips.printer
-        if printer.up and self._ask is None:
-            self._ask = printer.router.we_ask(self._proven, Form.BLOCK, 0, self.slips.loop.now, self._is_mine)
-
-    def printer_gone(self) -> None:
-        self._ask = None
-
-    def _is_mine(self, block: bytes) -> bool:
-        return bool(pid_in(block) == self.slip["pid"])
-
-    def _proven(self, answer: bytes) -> None:
-        self._timer.cancel()
-        self.slips.ended(self, "L2", "proven after the relay had stopped while it was printed")
-
-    def _over(self) -> None:
-        if self._ask is not None:
-            self.slips.printer.router.give_up(self._ask)
-            self.slips.printer.router.wary_until = self.slips.loop.now + WARY_S
-        self.slips.ended(self, "", "the relay stopped while it was printed")
-
-
-def pid_in(block: bytes) -> int | None:
-    """The number of a process id's answer; None: it is none."""
-    four = process_id(block)
-    return None if four is None else _pid_number(four)
-
-
-def _pid_bytes(number: int) -> bytes:
-    """A count as four bytes of 32..126."""
-    return bytes(32 + number // 95**place % 95 for place in (3, 2, 1, 0))
-
-
-def _pid_number(four: bytes) -> int:
-    number = 0
-    for byte in four:
-        number = number * 95 + byte - 32
-    return number

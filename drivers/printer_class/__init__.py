@@ -17,6 +17,15 @@ def port_status(*, ready: bool, paper: bool, error: bool) -> int:
     return (SELECTED if ready else 0) | (0 if error else NOT_ERROR) | (0 if paper else PAPER_EMPTY)
 
 
+def port_says(status: int) -> dict[str, bool | str]:
+    """What a port status byte tells: online, paper (out or ok), error."""
+    return {
+        "online": bool(status & SELECTED),
+        "paper": "out" if status & PAPER_EMPTY else "ok",
+        "error": not status & NOT_ERROR,
+    }
+
+
 def device_id(text: str) -> bytes:
     """The answer to GET_DEVICE_ID: its own length in two bytes, big end first, then the text."""
     data = text.encode("ascii", "replace")

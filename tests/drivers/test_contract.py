@@ -69,6 +69,14 @@ class Serial:
         os.close(self.master)
 
 
+class SerialPaced(Serial):
+    """The same where a thread of ours does the flow control."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.url = self.url.replace("flow=none", "flow=dsrdtr")
+
+
 class File:
     """The printer is a file; it never says anything."""
 
@@ -90,7 +98,7 @@ class File:
         pytest.skip("a file cannot be unplugged")
 
 
-KINDS: dict[str, type[Any]] = {"tcp": Tcp, "serial": Serial, "file": File}
+KINDS: dict[str, type[Any]] = {"tcp": Tcp, "serial": Serial, "serial, paced": SerialPaced, "file": File}
 
 
 @pytest.fixture(params=sorted(KINDS))

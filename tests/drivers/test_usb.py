@@ -5,6 +5,7 @@ libusb's transfers are simulated here; with real ones the driver's contract is t
 
 from __future__ import annotations
 
+import queue
 import select
 import threading
 from collections.abc import Iterator
@@ -12,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+import drivers
 from drivers import DeviceGone, open_pos, open_printer
 from drivers.printer_class.devices import Found, find, parse, printers
-from drivers.usb import UsbLink
+from drivers.usb import ALL_WELL, UsbLink
 
 NO_DEVICE = -4
 FOUND = Found("1-1", "04b8", "0e15", "X1", "TM-T20II", 1, 5)
@@ -89,6 +91,7 @@ class Cable(UsbLink):
     def __init__(self, *, opens: bool = True) -> None:
         self.took, self.answers = bytearray(), [b""]
         self.room, self.cut = 1 << 30, False
+        self.port_status: int | None = ALL_WELL
         self.changed = threading.Condition()
         self.opens, self.given_back = opens, threading.Event()
         super().__init__(parse("usb://04b8:0e15"), FOUND)
@@ -99,6 +102,11 @@ class Cable(UsbLink):
         self._interface, self._out, self._into = 0, 2, 0x81
         self._device = self
         return True
+
+    def ctrl_transfer(self, *request: int) -> bytes:
+        if self.port_status is None:
+            raise OSError(32, "Pipe error")
+        return bytes([self.port_status])
 
     def _give_back(self, detached: bool) -> None:
         self.given_back.set()
@@ -220,3 +228,43 @@ def test_closing_gives_it_back_while_it_takes_nothing(cable: Cable) -> None:
     cable.close()
     assert cable.given_back.wait(30)
     assert cable.taken == 0
+
+
+@pytest.mark.covers("F44", "F45")
+def test_the_port_status_byte_tells_what_is_wrong(cable: Cable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drivers, "LOOK_S", 0.02)
+    monkeypatch.setattr(drivers, "REST_S", 0.02)
+    opened(cable)
+    heard: queue.Queue[dict[str, object]] = queue.Queue()
+    cable.watch(lambda **known: heard.put(known))
+    well = {"online": True, "paper": "ok", "error": False}
+    assert heard.get(timeout=30) == well
+    cable.port_status = 0x28
+    assert heard.get(timeout=30) == {"online": False, "paper": "out", "error": False}
+    cable.port_status = 0x18
+    assert heard.get(timeout=30) == well
+    cable.port_status = None  # it does not answer for once: no news
+    cable.port_status = 0x10
+    assert heard.get(timeout=30) == well | {"error": True}
+
+
+def test_a_printer_whose_status_byte_says_nothing_is_not_believed(
+    cable: Cable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some print all the time and answer 0, or nothing."""
+    monkeypatch.setattr(drivers, "LOOK_S", 0.001)
+    monkeypatch.setattr(drivers, "REST_S", 0.001)
+    opened(cable)
+    looks = 0
+
+    def answer(*request: int) -> bytes:
+        nonlocal looks
+        looks += 1
+        return b"\0"
+
+    cable.ctrl_transfer = answer  # type: ignore[method-assign]
+    heard: list[dict[str, object]] = []
+    cable.watch(lambda **known: heard.append(known))
+    while looks < 20:
+        select.select([], [], [], 0.01)
+    assert not heard

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from drivers.lines import modem
 from tests.relay.conftest import LIMIT, Box, Pos, until
 from tests.relay.test_passing import RECEIPT
 from tests.simulators.printer import SimulatedPrinter
@@ -94,3 +95,44 @@ def test_a_printer_line_is_found_again_and_the_job_goes_on(make_box: Callable[..
     assert end.endswith(b"goes on\n\x1dV\x00") or plug.read(3).endswith(b"\x1dV\x00")
     assert [raw for _, raw in box.jobs(2)] == [RECEIPT, b"second, goes on\n\x1dV\x00"]
     plug.unplug()
+
+
+LINES = """
+import drivers
+from pathlib import Path
+from drivers.lines import modem
+drivers.LOOK_S = drivers.REST_S = 0.05
+modem.lines = lambda fd: int(Path({path!r}).read_text())
+modem.say_ready = lambda fd, ready: None
+"""
+
+
+@pytest.mark.covers("F45")
+@pytest.mark.parametrize("flow", ["none", "dsrdtr"])
+def test_a_serial_printer_that_is_switched_off_is_off_line(
+    make_box: Callable[..., Box], tmp_path: Path, flow: str
+) -> None:
+    """Its line is still there; only its ready line has dropped."""
+    plug, bits = Plug(tmp_path / "printerline"), tmp_path / "bits"
+    bits.write_text(str(modem.READY))
+    box = make_box(printers={"main": f"serial://{plug.path}?baud=115200&flow={flow}"}, start=False)
+    box.start(first=LINES.format(path=str(bits)))
+    with closing(box.agent()) as agent:
+        main = lambda: agent.ask("status")["printers"]["main"]  # noqa: E731
+        until(lambda: main()["online"] is True)
+        switch(bits, 0)
+        agent.event(lambda e: e["event"] == "printer" and e["status"]["online"] is False)
+        pos = box.pos()
+        pos.send(RECEIPT)
+        if flow == "dsrdtr":
+            until(lambda: box.counters()["bytes_down"] == len(RECEIPT))
+            assert not select.select([plug.master], [], [], 0)[0], "nothing is sent to a printer that is off"
+        switch(bits, modem.READY)
+        assert plug.read(len(RECEIPT)) == RECEIPT
+        until(lambda: main()["online"] is True)
+    plug.unplug()
+
+
+def switch(bits: Path, value: int) -> None:
+    (bits.parent / "new").write_text(str(value))
+    (bits.parent / "new").replace(bits)

@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 
 from receipt.tokens import Dialect
-from relay.link import REPRINT
+from relay.memory import REPRINT
 from tests.relay.conftest import LIMIT, Box, Pos, until
 from tests.simulators.printer import SimulatedPrinter
 

@@ -81,7 +81,7 @@ def test_a_slip_waits_for_paper(box: Box, printer: SimulatedPrinter, trouble: di
 
 @pytest.mark.covers("F44")
 def test_paper_that_runs_out_during_a_slip_proves_late(make_box: Callable[..., Box], printer: SimulatedPrinter) -> None:
-    box = make_box(start=False).start(first="import relay.slips; relay.slips.PROOF_S = 3.0")
+    box = make_box(start=False).start(first="import relay.proof; relay.proof.PROOF_S = 3.0")
     with closing(box.agent()) as agent:
         printer.bytes_per_s = 4
         order(agent)
@@ -220,7 +220,7 @@ def test_the_printer_may_still_prove_a_slip_after_a_crash(make_box: Callable[...
     """It works through the slip while the relay is dead; its process id is waited for, and not asked for again."""
     with SimulatedPrinter("pty") as printer:
         box = make_box(printers={"main": printer.url}, model="epson-tm-t88", start=False)
-        box.start(first="" if answers else "import relay.slips; relay.slips.PROOF_S = 1.0")
+        box.start(first="" if answers else "import relay.proof; relay.proof.PROOF_S = 1.0")
         with closing(box.agent()) as agent:
             printer.bytes_per_s = 1
             order(agent)
@@ -228,7 +228,7 @@ def test_the_printer_may_still_prove_a_slip_after_a_crash(make_box: Callable[...
             printer.wait(lambda: b"\x1d(H" in bytes(printer.received) and bytes(printer.received)[-2:] != b"(H")
         box.kill()
         asked = printer.received.count(b"\x1d(H")
-        box.start(first="" if answers else "import relay.slips; relay.slips.PROOF_S = 0.5")
+        box.start(first="" if answers else "import relay.proof; relay.proof.PROOF_S = 0.5")
         with closing(box.agent()) as agent:
             if answers:
                 until(lambda: agent.ask("status")["printers"]["main"]["connected"])
