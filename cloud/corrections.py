@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from cloud import audit
 from cloud.store.figures import corrections
+from cloud.store.rows import among
 from receipt.model import Kind, Pay, Receipt, Tender, minor_digits
 from wire.messages import now_ms
 
@@ -105,9 +106,8 @@ def corrected(receipt: Receipt, fixes: dict[str, Any]) -> Receipt:
 def of_jobs(connection: sa.Connection, of: list[tuple[str, str]]) -> dict[tuple[str, str, int], dict[str, Any]]:
     """(merchant, job, n) -> field -> value. A receipt that was looked at and found right has {"": None}."""
     out: dict[tuple[str, str, int], dict[str, Any]] = {}
-    for row in connection.execute(
-        sa.select(corrections).where(sa.tuple_(corrections.c.merchant_id, corrections.c.job_id).in_(of))
-    ):
+    these = among(connection, (corrections.c.merchant_id, corrections.c.job_id), of)
+    for row in connection.execute(sa.select(corrections).where(these)):
         out.setdefault((row.merchant_id, row.job_id, row.n), {})[row.field] = msgspec.json.decode(row.value)
     return out
 

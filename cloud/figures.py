@@ -25,7 +25,7 @@ from cloud.facts import Fact
 from cloud.store.database import Store
 from cloud.store.figures import customer_keys, figuring, items, sold, sums
 from cloud.store.figures import facts as fact_table
-from cloud.store.rows import add, insert
+from cloud.store.rows import add, among, insert
 from cloud.store.schema import jobs, receipts
 from receipt.model import Receipt
 
@@ -101,7 +101,7 @@ def apply(connection: sa.Connection, of: list[Job]) -> None:
 def first(connection: sa.Connection, fresh: list[Fresh]) -> None:
     """As apply(), for many that came just now: what is at hand is not read back."""
     of = sorted((one.job.merchant_id, one.job.id) for one in fresh)
-    known = {(merchant, job) for merchant, job in connection.execute(_of(of, c.merchant_id, c.job_id))}
+    known = {(merchant, job) for merchant, job in connection.execute(_of(connection, of, c.merchant_id, c.job_id))}
     new = [one for one in fresh if (one.job.merchant_id, one.job.id) not in known]
     if new:
         places = facts.Places(connection, sorted({one.job.merchant_id for one in new}))
@@ -123,7 +123,7 @@ def _apply(connection: sa.Connection, of: list[Job]) -> None:
     made = _made(connection, of)
     _settle(connection, stored(connection, of), made, set(of))
     for table in (sold, fact_table):
-        connection.execute(sa.delete(table).where(sa.tuple_(table.c.merchant_id, table.c.job_id).in_(of)))
+        connection.execute(sa.delete(table).where(among(connection, (table.c.merchant_id, table.c.job_id), of)))
     _insert_facts(connection, made)
 
 
@@ -151,20 +151,21 @@ def _settle(connection: sa.Connection, before: list[Fact], after: list[Fact], of
 
 def stored(connection: sa.Connection, of: list[Job]) -> list[Fact]:
     """The facts of some jobs as they stand."""
-    return _with_items(connection, [facts.from_row(row) for row in connection.execute(_of(of, fact_table)).all()])
+    return _with_items(
+        connection, [facts.from_row(row) for row in connection.execute(_of(connection, of, fact_table)).all()]
+    )
 
 
-def _of(of: list[Job], *columns: Any) -> sa.Select[Any]:
-    return sa.select(*columns).where(sa.tuple_(c.merchant_id, c.job_id).in_(of))
+def _of(connection: sa.Connection, of: list[Job], *columns: Any) -> sa.Select[Any]:
+    return sa.select(*columns).where(among(connection, (c.merchant_id, c.job_id), of))
 
 
 def _with_items(connection: sa.Connection, found: list[Fact]) -> list[Fact]:
     by_key = {(fact.merchant_id, fact.job_id, fact.n): fact for fact in found}
     wanted = sorted({(fact.merchant_id, fact.job_id) for fact in found if fact.countable})
     if wanted:
-        for row in connection.execute(
-            sa.select(sold).where(sa.tuple_(sold.c.merchant_id, sold.c.job_id).in_(wanted)).order_by(sold.c.item)
-        ):
+        mine = among(connection, (sold.c.merchant_id, sold.c.job_id), wanted)
+        for row in connection.execute(sa.select(sold).where(mine).order_by(sold.c.item)):
             fact = by_key.get((row.merchant_id, row.job_id, row.n))
             if fact is not None:
                 fact.sold.append(facts.Sold(row.item, row.quantity, row.amount))
@@ -179,12 +180,11 @@ def _made(connection: sa.Connection, of: list[Job]) -> list[Fact]:
     again = repeats.of_parts(connection, of)
     read: dict[tuple[str, str], list[Any]] = defaultdict(list)
     query = sa.select(receipts.c.merchant_id, receipts.c.job_id, receipts.c.n, receipts.c.fields)
-    for row in connection.execute(
-        query.where(sa.tuple_(receipts.c.merchant_id, receipts.c.job_id).in_(of)).order_by(receipts.c.n)
-    ):
+    these = among(connection, (receipts.c.merchant_id, receipts.c.job_id), of)
+    for row in connection.execute(query.where(these).order_by(receipts.c.n)):
         read[row.merchant_id, row.job_id].append(row)
     made: list[Fact] = []
-    query = sa.select(*facts.JOB, jobs.c.lines).where(sa.tuple_(jobs.c.merchant_id, jobs.c.id).in_(of))
+    query = sa.select(*facts.JOB, jobs.c.lines).where(among(connection, (jobs.c.merchant_id, jobs.c.id), of))
     for job in connection.execute(query):
         mine = read[job.merchant_id, job.id]
         same_as = again.get((job.merchant_id, job.id), "")
@@ -211,7 +211,7 @@ def _recognise(connection: sa.Connection, made: list[Fact]) -> None:
     columns = (customer_keys.c.merchant_id, customer_keys.c.kind, customer_keys.c.value)
     known = {
         (row.merchant_id, row.kind, row.value): row.customer_id
-        for row in connection.execute(sa.select(customer_keys).where(sa.tuple_(*columns).in_(sorted(wanted))))
+        for row in connection.execute(sa.select(customer_keys).where(among(connection, columns, sorted(wanted))))
     }
     for fact in made:
         fact.customer_id = next(
@@ -234,11 +234,8 @@ def _twins(connection: sa.Connection, of: list[Fact], besides: set[tuple[str, st
     keys = {fact.twin_key() for fact in of if fact.number and fact.countable}
     if not keys:
         return []
-    rows = connection.execute(
-        sa.select(fact_table).where(
-            sa.tuple_(c.merchant_id, c.number, c.at).in_(sorted({(k[0], k[1], k[2]) for k in keys})), c.countable
-        )
-    ).all()
+    same = among(connection, (c.merchant_id, c.number, c.at), sorted({(k[0], k[1], k[2]) for k in keys}))
+    rows = connection.execute(sa.select(fact_table).where(same, c.countable)).all()
     found = [facts.from_row(row) for row in rows if (row.merchant_id, row.job_id) not in besides]
     return _with_items(connection, [fact for fact in found if fact.twin_key() in keys])
 

@@ -22,7 +22,7 @@ from cloud.events import Bell, to_json
 from cloud.leases import Leases
 from cloud.reader_door import Reader, ReaderDied
 from cloud.store.database import Store
-from cloud.store.rows import insert, update
+from cloud.store.rows import among, insert, update
 from cloud.store.schema import boxes, jobs, papers, receipts
 from config.cloud import CloudConfig
 from receipt.model import Receipt
@@ -189,7 +189,7 @@ class Readings:
                 "state": state,
             }
             news.append((row.merchant_id, "receipt.read", row.id, data))
-        mine = sa.tuple_(receipts.c.merchant_id, receipts.c.job_id).in_(keys)
+        mine = among(connection, (receipts.c.merchant_id, receipts.c.job_id), keys)
         connection.execute(sa.delete(receipts).where(mine))
         insert(connection, receipts, rows)
         update(connection, jobs, ("merchant_id", "id"), updates)
@@ -202,7 +202,7 @@ class Readings:
 
 def _receipts_of(connection: sa.Connection, keys: list[tuple[str, str]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
     out: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    query = sa.select(receipts).where(sa.tuple_(receipts.c.merchant_id, receipts.c.job_id).in_(keys))
+    query = sa.select(receipts).where(among(connection, (receipts.c.merchant_id, receipts.c.job_id), keys))
     for row in connection.execute(query.order_by(receipts.c.job_id, receipts.c.n)):
         out.setdefault((row.merchant_id, row.job_id), []).append(dict(row._mapping))
     return out
@@ -212,7 +212,7 @@ def _still(connection: sa.Connection, done: list[Any], state: str) -> list[Any]:
     """Those that no other worker was quicker with, when a shard changed hands; locked until the transaction ends."""
     ids = [(row.merchant_id, row.id) for row, _, _ in done]
     query = sa.select(jobs.c.merchant_id, jobs.c.id).where(
-        sa.tuple_(jobs.c.merchant_id, jobs.c.id).in_(ids), jobs.c.state == state
+        among(connection, (jobs.c.merchant_id, jobs.c.id), ids), jobs.c.state == state
     )
     rows = connection.execute(query.order_by(jobs.c.merchant_id, jobs.c.id).with_for_update())
     mine = {(row.merchant_id, row.id) for row in rows}

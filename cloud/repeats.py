@@ -11,6 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from cloud.store.rows import among
 from cloud.store.schema import jobs
 
 LOOK = 3  # jobs between: another slip may have been printed before the torn one was tried again
@@ -18,22 +19,23 @@ SOON_MS = 10 * 60_000
 Key = tuple[str, str]  # merchant, job
 
 _first, _then = jobs.alias("first"), jobs.alias("later")
-_NEXT = sa.and_(
+_SAME_LINE = sa.and_(
     _first.c.delivered == "part",
     _then.c.merchant_id == _first.c.merchant_id,
     _then.c.box == _first.c.box,
     _then.c.epoch == _first.c.epoch,
     _then.c.pos == _first.c.pos,
-    _then.c.seq.between(_first.c.seq + 1, _first.c.seq + LOOK),
 )
+_NEXT = _then.c.seq.between(_first.c.seq + 1, _first.c.seq + LOOK)  # the later one is found by the index on seq,
+_BEFORE = _first.c.seq.between(_then.c.seq - LOOK, _then.c.seq - 1)  # or the first one: the same, said the other way
 
 
 def parts_before(connection: sa.Connection, of: list[Key]) -> list[Key]:
     """Half printed jobs, which one of these may repeat."""
     if not of:
         return []
-    these = sa.tuple_(_then.c.merchant_id, _then.c.id).in_(of)
-    rows = connection.execute(sa.select(_first.c.merchant_id, _first.c.id).where(_NEXT, these).distinct())
+    these = among(connection, (_then.c.merchant_id, _then.c.id), of)
+    rows = connection.execute(sa.select(_first.c.merchant_id, _first.c.id).where(_SAME_LINE, _BEFORE, these).distinct())
     return [(row.merchant_id, row.id) for row in rows]
 
 
@@ -41,7 +43,7 @@ def of_parts(connection: sa.Connection, of: list[Key]) -> dict[Key, str]:
     """Those of these jobs that were half printed and printed again -> the later job."""
     if not of:
         return {}
-    these = sa.tuple_(_first.c.merchant_id, _first.c.id).in_(of)
+    these = among(connection, (_first.c.merchant_id, _first.c.id), of)
     columns = [
         table.c[name].label(f"{table.name}_{name}")
         for table in (_first, _then)
@@ -49,7 +51,7 @@ def of_parts(connection: sa.Connection, of: list[Key]) -> dict[Key, str]:
     ]
     rows = connection.execute(
         sa.select(_first.c.merchant_id, *columns)
-        .where(_NEXT, these, _then.c.delivered != "none")
+        .where(_SAME_LINE, _NEXT, these, _then.c.delivered != "none")
         .order_by(_first.c.id, _then.c.seq)
     )
     found: dict[Key, str] = {}

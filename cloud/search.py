@@ -8,7 +8,8 @@ and from where to look on.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from datetime import date, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,12 +18,18 @@ import sqlalchemy.ext.compiler
 from cloud import corrections, phones
 from cloud.facts import Places, fold
 from cloud.store.figures import facts, sold
+from cloud.store.rows import among
 from cloud.store.schema import jobs
 
-LOOK_S = 0.25
-AT_A_LOOK = 2000  # papers
+LOOK_S = 0.2
+PAPERS_AT_A_LOOK = 2000
+AT_A_LOOK = 20_000  # receipts, by their fields
+LOOKED_AT = 100_000  # for a count that no index helps
 MOST_COUNTED = 10_000
+SELDOM = 1000  # receipts with an item
+LAST_DAY = "9999-12-29"
 ONE_OF = ("shop", "box", "kind", "payment", "cashier", "table", "number", "last_four", "customer", "currency")
+INDEXED = {"number", "member", "last_four", "table", "customer", "item", "amount", "check"}
 COLUMN = {"table": "table_name", "customer": "customer_id"}
 
 
@@ -85,7 +92,7 @@ class Impossible(Exception):
 
 def find(connection: sa.Connection, merchant: str, wanted: Wanted, limit: int = 50, after: str = "") -> Found:
     """Raises Impossible."""
-    where = conditions(merchant, wanted)
+    where = conditions(connection, merchant, wanted)
     ways = _ways(connection, merchant, wanted.q, wanted.currency or "") if wanted.q and not wanted.papers else []
     if ways:
         rows = _page(connection, [*where, sa.or_(*ways)], limit, after) if len(ways) == 1 else []
@@ -95,35 +102,79 @@ def find(connection: sa.Connection, merchant: str, wanted: Wanted, limit: int = 
             rows = [row for _, row in rows][: limit + 1]
         if rows or after:
             return _cut(rows, limit)
+    over = _over(merchant, wanted)
     if wanted.q:
-        return _in_papers(connection, merchant, where, wanted.q, limit, after)
-    return _cut(_page(connection, where, limit, after), limit)
+        return _looked_through(connection, over, [*where, _says(wanted.q)], PAPERS_AT_A_LOOK, limit, after)
+    if _by_index(wanted):
+        return _cut(_page(connection, where, limit, after), limit)
+    return _looked_through(connection, over, where, AT_A_LOOK, limit, after)
 
 
-def counted(connection: sa.Connection, merchant: str, wanted: Wanted) -> tuple[int, dict[str, int]]:
-    """(how many there are, at most MOST_COUNTED; currency -> sum of what counts). Not for words on the paper."""
-    where = conditions(merchant, wanted)
-    ways = _ways(connection, merchant, wanted.q, wanted.currency or "") if wanted.q else []
-    if ways:
-        where.append(sa.or_(*ways))
-    some = sa.select(facts.c.currency, facts.c.total, facts.c.counted).where(*where).limit(MOST_COUNTED).subquery()
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many there are, and currency -> sum of what counts of them; `more`: there are more than were looked at."""
+
+    receipts: int = 0
+    worth: dict[str, int] = field(default_factory=dict)
+    more: bool = False
+
+
+def counted(connection: sa.Connection, merchant: str, wanted: Wanted) -> Count:
+    """Not for words on the paper."""
+    where = conditions(connection, merchant, wanted)
+    ways = _ways(connection, merchant, wanted.q, wanted.currency or "") if wanted.q else [sa.true()]
+    if not ways:
+        return Count()
+    c, more = facts.c, False
+    if not wanted.q and not _by_index(wanted):
+        far = sa.select(c["at"]).where(*_over(merchant, wanted)).order_by(c["at"].desc()).offset(LOOKED_AT).limit(1)
+        if (last := connection.execute(far).scalar()) is not None:
+            where.append(c["at"] > last)
+            more = True
+    each = [_some(sa.select(c.job_id, c.n, c.currency, c.total, c.counted).where(*where, way)) for way in ways]
+    some = each[0].subquery() if len(each) == 1 else sa.union(*(sa.select(one.subquery()) for one in each)).subquery()
     worth = sa.func.sum(sa.case((some.c.counted, some.c.total), else_=0))
     rows = connection.execute(sa.select(some.c.currency, sa.func.count(), worth).group_by(some.c.currency)).all()
-    return sum(row[1] for row in rows), {row[0]: int(row[2] or 0) for row in rows if row[2]}
+    count = sum(row[1] for row in rows)
+    return Count(count, {row[0]: int(row[2] or 0) for row in rows if row[2]}, more or count >= MOST_COUNTED)
 
 
-def conditions(merchant: str, wanted: Wanted) -> list[sa.ColumnElement[bool]]:
+def _by_index(wanted: Wanted) -> bool:
+    """Whether an index leads to what is wanted, or nothing but days is."""
+    asked = wanted.fields().keys()
+    return bool(asked & INDEXED) or not asked - {"first", "last"}
+
+
+def _over(merchant: str, wanted: Wanted) -> list[sa.ColumnElement[bool]]:
+    """The receipts of these days. A business day lies within two of the calendar: the index on `at` is used for it."""
+    at = facts.c["at"]
+    where: list[sa.ColumnElement[bool]] = [facts.c.merchant_id == merchant]
+    if wanted.first:
+        where.append(at >= wanted.first)
+    if wanted.last:
+        end = date.fromisoformat(wanted.last) + timedelta(days=2) if wanted.last < LAST_DAY else date.max
+        where.append(at < end.isoformat())
+    return where
+
+
+def _some(query: sa.Select[Any]) -> sa.Select[Any]:
+    """The newest, at most MOST_COUNTED: in the order of the index, so that no more are looked at."""
+    return query.order_by(facts.c["at"].desc()).limit(MOST_COUNTED)
+
+
+def conditions(connection: sa.Connection, merchant: str, wanted: Wanted) -> list[sa.ColumnElement[bool]]:
     """Without `q`. Raises Impossible."""
     c = facts.c
-    where: list[sa.ColumnElement[bool]] = [c.merchant_id == merchant]
+    where = _over(merchant, wanted)
     for name in ONE_OF:
         value = getattr(wanted, name)
         if value is not None and (value or name in ("shop", "payment", "cashier", "table", "currency")):
             where.append(c[COLUMN.get(name, name)] == value)
+    day = sa.func.substr(c.day, 1, 10)  # not by the index on day: its order is not the page's
     if wanted.first:
-        where.append(c.day >= wanted.first)
+        where.append(day >= wanted.first)
     if wanted.last:
-        where.append(c.day <= wanted.last)
+        where.append(day <= wanted.last)
     if wanted.member:
         where.append(c.member.in_(sorted({wanted.member, wanted.member.upper(), wanted.member.lower()})))
     if wanted.hour:
@@ -143,7 +194,7 @@ def conditions(merchant: str, wanted: Wanted) -> list[sa.ColumnElement[bool]]:
                 raise Impossible(name) from None
             where.append({"eq": c.total == value, "ge": c.total >= value, "le": c.total <= value}[compare])
     if wanted.item:
-        where.append(_with_item(merchant, fold(wanted.item)))
+        where.append(_with_item(connection, merchant, fold(wanted.item), wanted))
     if wanted.check:
         where.append(c.to_check)
     if wanted.counted:
@@ -151,7 +202,14 @@ def conditions(merchant: str, wanted: Wanted) -> list[sa.ColumnElement[bool]]:
     return where
 
 
-def _with_item(merchant: str, item: str) -> sa.ColumnElement[bool]:
+def _with_item(connection: sa.Connection, merchant: str, item: str, wanted: Wanted) -> sa.ColumnElement[bool]:
+    """Of what is bought seldom, the receipts are looked up; of what is bought often, enough are among the newest."""
+    mine = [sold.c.merchant_id == merchant, sold.c.item == item]
+    mine += [sold.c.day >= wanted.first] if wanted.first else []
+    mine += [sold.c.day <= wanted.last] if wanted.last else []
+    some = connection.execute(sa.select(sold.c.job_id).where(*mine).limit(SELDOM + 1)).scalars().all()
+    if len(some) <= SELDOM:
+        return among(connection, (facts.c.merchant_id, facts.c.job_id), [(merchant, job) for job in set(some)])
     return sa.exists().where(
         sold.c.merchant_id == merchant,
         sold.c.item == item,
@@ -203,20 +261,26 @@ def _ways(connection: sa.Connection, merchant: str, q: str, currency: str) -> li
     return ways
 
 
-def _in_papers(connection: sa.Connection, merchant: str, where: list[Any], q: str, limit: int, after: str) -> Found:
-    """Words on the paper, newest first, for at most LOOK_S."""
+def _says(q: str) -> sa.ColumnElement[bool]:
+    """Words on the paper."""
     pattern = "%" + q.strip().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    paper = sa.select(jobs.c.lines).where(jobs.c.merchant_id == facts.c.merchant_id, jobs.c.id == facts.c.job_id)
+    return paper.scalar_subquery().ilike(pattern, escape="\\")
+
+
+def _looked_through(
+    connection: sa.Connection, over: list[Any], where: list[Any], piece: int, limit: int, after: str
+) -> Found:
+    """What no index finds: `piece` receipts of `over` at a time, newest first, for at most LOOK_S."""
     end, cursor = time.monotonic() + LOOK_S, after
     rows: list[sa.Row[Any]] = []
-    paper = sa.select(jobs.c.lines).where(jobs.c.merchant_id == merchant, jobs.c.id == facts.c.job_id)
-    says = paper.scalar_subquery().ilike(pattern, escape="\\")
     key = (facts.c["at"], facts.c.job_id, facts.c.n)
     while True:
-        here = [*where, *_below(cursor)]
-        ends = sa.select(*key).where(*here).order_by(*_order()).offset(AT_A_LOOK - 1).limit(1)
+        here = [*over, *_below(cursor)]
+        ends = sa.select(*key).where(*here).order_by(*_order()).offset(piece - 1).limit(1)
         last = connection.execute(ends).first()
-        piece = [sa.tuple_(*key) >= tuple(last), facts.c["at"] >= last.at] if last else []
-        query = sa.select(facts).where(*here, *piece, says).order_by(*_order()).limit(limit + 1 - len(rows))
+        these = [sa.tuple_(*key) >= tuple(last), facts.c["at"] >= last.at] if last else []
+        query = sa.select(facts).where(*here, *these, *where).order_by(*_order()).limit(limit + 1 - len(rows))
         rows += connection.execute(query).all()
         if len(rows) > limit:
             return _cut(rows[: limit + 1], limit)

@@ -22,6 +22,7 @@ from cloud.facts import SURE, Places, parse
 from cloud.search import Impossible, Wanted
 from cloud.store.figures import corrections as corrections_table
 from cloud.store.figures import customers, facts
+from cloud.store.rows import among
 from cloud.store.schema import jobs, receipts
 from cloud.strings import Strings
 from receipt.model import Kind, Pay, Receipt
@@ -88,12 +89,12 @@ class Receipts:
         with self._cloud.store.read() as connection:
             try:
                 page = search.find(connection, who.merchant, wanted, AT_ONCE, asked.get("after", "")[:200])
-                count, worth = (0, {}) if page.back_to else search.counted(connection, who.merchant, wanted)
+                count = search.Count() if page.back_to else search.counted(connection, who.merchant, wanted)
             except Impossible as error:
-                page, count, worth, wrong = search.Found([], ""), 0, {}, error.field
+                page, count, wrong = search.Found([], ""), search.Count(), error.field
             shops = Places(connection, [who.merchant]).all(who.merchant)
             names = {b.id for b in views.box_list(connection, who.merchant, journals=False)}
-            to_check = search.counted(connection, who.merchant, Wanted(check=True))[0]
+            to_check = search.counted(connection, who.merchant, Wanted(check=True)).receipts
             customer = self._customer(connection, who.merchant, wanted.customer)
             previews = _previews(connection, who.merchant, page.rows)
         return {
@@ -102,8 +103,6 @@ class Receipts:
             "link": wanted.fields(),
             "wrong": wrong,
             "count": count,
-            "worth": worth,
-            "most": search.MOST_COUNTED,
             "shops": shops,
             "boxes": sorted(names),
             "to_check": to_check,
@@ -313,7 +312,7 @@ def _previews(connection: sa.Connection, merchant: str, rows: list[Any]) -> dict
         return {}
     query = sa.select(receipts.c.job_id, receipts.c.n, receipts.c["items"])
     out = {}
-    for row in connection.execute(query.where(sa.tuple_(receipts.c.merchant_id, receipts.c.job_id).in_(keys))):
+    for row in connection.execute(query.where(among(connection, (receipts.c.merchant_id, receipts.c.job_id), keys))):
         try:
             names = [str(item.get("name", "")) for item in msgspec.json.decode(row.items)[:4]]
         except (msgspec.MsgspecError, AttributeError):

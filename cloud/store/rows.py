@@ -8,6 +8,7 @@ COPY, or one statement over arrays: one answer to wait for, however many rows. R
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -63,6 +64,18 @@ def add(connection: sa.Connection, table: sa.Table, keys: Sequence[str], rows: R
         _each(connection, f"{into} VALUES ({_marks(names)}) {then}", names, rows)
     else:
         _over_arrays(connection, f"{into} SELECT * FROM {_unnest(table, names)} {then}", names, rows)
+
+
+def among(connection: sa.Connection, columns: Sequence[Any], values: Sequence[tuple[Any, ...]]) -> Any:
+    """A condition: these columns have one of these values, and an index on them is used.
+
+    SQLite reads the whole table for (a, b) IN (VALUES …) of more than one row; for IN (SELECT …) it uses the index.
+    """
+    these = sa.tuple_(*columns)
+    if connection.dialect.name != "sqlite":
+        return these.in_(values)
+    each = sa.func.json_each(json.dumps(values)).table_valued("value")
+    return these.in_(sa.select(*(sa.func.json_extract(each.c.value, f"$[{n}]") for n in range(len(columns)))))
 
 
 def _each(connection: sa.Connection, statement: str, names: Sequence[str], rows: Rows) -> None:
