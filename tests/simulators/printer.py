@@ -138,6 +138,8 @@ class SimulatedPrinter:
         if self._running:
             self._do(lambda: None, stop=True)
             self._thread.join(5)
+            for fd in (self._wake_read, self._wake_write):  # not by its thread: that may end before our byte is written
+                os.close(fd)
 
     def _do(self, call: Callable[[], Any], *, stop: bool = False) -> None:
         """In the printer's thread, and wait until it is done."""
@@ -233,10 +235,10 @@ class SimulatedPrinter:
             self._drop(link)
         if self._listener is not None:
             self._listener.close()
-        for fd in (self._master, self._slave, self._wake_read, self._wake_write):
+        self._selector.close()
+        for fd in (self._master, self._slave):
             if fd >= 0:
                 os.close(fd)
-        self._selector.close()
 
     def _accept(self) -> None:
         assert self._listener is not None
