@@ -18,7 +18,7 @@ PYTEST = (
 )
 
 
-def tests() -> list[str]:
+def names() -> list[str]:
     """FILE::NAME of each test function in inside/."""
     found = []
     for path in sorted(INSIDE.glob("test_*.py")):
@@ -29,7 +29,7 @@ def tests() -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("test", tests())
+@pytest.mark.parametrize("test", names())
 def test_in_the_machine(guest: Guest, test: str) -> None:
     command = PYTEST.format(test=f"tests/guest/inside/{test}")
     output = guest.run(f"({command}); echo exit=$?", limit_s=1200)

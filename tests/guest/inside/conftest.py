@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.guest.inside.devices import BOX, Node, UsbPrinter, make_gadget, sockets
+from tests.guest.inside.devices import BOX, Node, UsbPrinter, make_gadget, sockets, until
 from tests.relay.conftest import Box
 
 
@@ -36,11 +36,15 @@ def make_box(tmp_path: Path, printer: UsbPrinter) -> Iterator[Callable[..., Box]
     yield make
     for box in boxes:
         box.stop()
+        print(box.log.read_text(errors="replace"))  # shown where the test failed
 
 
 @pytest.fixture
 def box(make_box: Callable[..., Box]) -> Box:
-    return make_box()
+    """Its printer is open: until then it tells a till, rightly, that it is off line."""
+    box = make_box()
+    until(lambda: box.counters()["printer_opened"])
+    return box
 
 
 @pytest.fixture

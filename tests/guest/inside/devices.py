@@ -133,7 +133,7 @@ class UsbPrinter(SimulatedPrinter):
         url = f"gadget://printer?udc=dummy_udc.{udc}&vid={PRINTER_IDS[0]}&pid={PRINTER_IDS[1]}&serial={self.serial}"
         make_gadget(url)
         self.usb = open_pos(url)
-        self.usb.show(ready=True, paper=True, error=False)
+        self.usb.show(there=True, ready=True, paper=True, error=False)
         self._pump = threading.Thread(target=self._carry, args=(self.usb,), daemon=True)
         self._pump.start()
 

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from drivers import DeviceGone, Link, open_pos, open_printer
+from drivers.printer_class import set_up
+from drivers.printer_class.configfs import parse
 from tests.drivers.test_contract import (
     test_a_full_device_takes_no_more_and_does_not_block,
     test_an_unplugged_device_is_gone,
@@ -113,7 +115,7 @@ def test_the_fall_back_prints_too() -> None:
     make_gadget(url)
     till = Node(("1d6b", "0105"))
     port = open_pos(url)
-    port.show(ready=True, paper=False, error=False)  # type: ignore[attr-defined]
+    port.show(there=True, ready=True, paper=False, error=False)  # type: ignore[attr-defined]
     assert till.status() == 0x38
     link = port.accept()
     assert link is not None and port.accept() is None
@@ -131,3 +133,5 @@ def test_the_fall_back_prints_too() -> None:
     link.close()
     (device / "authorized").write_text("1")
     assert Path("/dev/tillwire-gadget/fallback.printer").exists()
+    set_up.take_down(parse(url))  # others need the socket
+    assert not Path("/dev/tillwire-gadget/fallback.printer").exists()
