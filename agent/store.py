@@ -3,7 +3,8 @@
 Work is a function of the connection, `await store.run(work)`: what waits is done in one transaction (each in a
 savepoint of its own), and `run` returns after the commit: what it returned is durable.
 
-A file that cannot be used is moved aside, never repaired by guessing: the relay's journal and the cloud know the rest.
+A file that cannot be used is moved aside, never repaired by guessing: what can be read of it is taken over
+(agent/rescue.py), and the relay's journal and the cloud know the rest.
 Raises DiskBad where the disk refuses: print on, tell, and take no order that could not be remembered.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import queue
 import sqlite3
 import threading
@@ -25,6 +27,12 @@ T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 SCHEMA_VERSION = 3
 GROUP = 64  # pieces of work in one transaction, at most
+KEEP = 2  # damaged files that stay for a person to look at, each with up to two beside it
+PASSING = (  # what SQLite says of the disk, the memory, another process: the file itself may be whole
+    sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+)  # fmt: skip
 
 
 class DiskBad(Exception):
@@ -128,12 +136,14 @@ class Store:
             return self._open_file()
         except SchemaOld:
             raise
-        except (sqlite3.OperationalError, OSError) as error:
-            raise DiskBad(f"agent.db {self.path} cannot be opened: {error}") from error
-        except sqlite3.DatabaseError as error:
-            self._move_aside(str(error))
+        except (sqlite3.DatabaseError, OSError) as error:
+            if isinstance(error, OSError) or getattr(error, "sqlite_errorcode", 0) & 0xFF in PASSING:
+                raise DiskBad(f"agent.db {self.path} cannot be opened: {error}") from error
+            bad = self._move_aside(str(error))
             try:
-                return self._open_file()
+                connection = self._open_file()
+                self._rescue(bad, connection)
+                return connection
             except (sqlite3.Error, OSError) as again:
                 raise DiskBad(f"agent.db {self.path} cannot be made: {again}") from again
 
@@ -158,19 +168,42 @@ class Store:
                 raise SchemaOld(f"agent.db has schema {version}, this program writes {SCHEMA_VERSION}")
             elif connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                 raise sqlite3.DatabaseError("quick_check found damage")
+            sync_folder(self.path.parent)  # SQLite does that too, but does not look whether it went well
         except BaseException:
             connection.close()
             raise
         self.recovered = new
         return connection
 
-    def _move_aside(self, why: str) -> None:
+    def _rescue(self, bad: Path, connection: sqlite3.Connection) -> None:
+        from agent import rescue  # only where it is needed: a start is to be quick
+
+        try:
+            taken = rescue.bring_home(bad, connection, schema())
+        except (sqlite3.Error, OSError) as error:
+            log.error("store=%s nothing could be taken over: %s", bad, error)
+        else:
+            log.warning("store=%s rows taken over from the damaged file: %d", self.path, taken)
+
+    def _move_aside(self, why: str) -> Path:
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
         for ending in ("", "-wal", "-shm"):
             part = Path(f"{self.path}{ending}")
             if part.exists():
                 part.rename(f"{self.path}.bad-{stamp}{ending}")
+        for old in sorted(self.path.parent.glob(f"{self.path.name}.bad-*"))[: -3 * KEEP]:
+            old.unlink(missing_ok=True)
         log.error("store=%s is damaged (%s): moved aside to .bad-%s; what it held comes again", self.path, why, stamp)
+        return Path(f"{self.path}.bad-{stamp}")
+
+
+def sync_folder(folder: Path) -> None:
+    """The names in it are on disk. Raises OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def schema() -> str:
