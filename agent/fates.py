@@ -18,8 +18,10 @@ from wire.messages import CancelOrder, Held, OrderState, PrintOrder, Proof, Trus
 PROVEN = (Proof.L1, Proof.L2, Proof.L3)
 
 
-def step(slip: Slip, fate: dict[str, Any]) -> Slip:
-    """What the relay says of an attempt -> what is true of the slip now. The same when it is no news."""
+def step(slip: Slip, fate: dict[str, Any], age_known: bool = True) -> Slip:
+    """What the relay says of an attempt -> what is true of the slip now. The same when it is no news.
+
+    `age_known`: it came in this boot. What waited over a restart of the board has not expired: the cloud is asked."""
     attempt, state = int(fate["attempt"]), str(fate["state"])
     proof = Proof(fate.get("proof") or "")
     reason = str(fate.get("reason") or "")
@@ -48,11 +50,13 @@ def step(slip: Slip, fate: dict[str, Any]) -> Slip:
     if state == "failed" and slip.state is not OrderState.FAILED:
         paper = slip.on_paper - (slip.state is OrderState.PRINTING)
         return replace(slip, state=OrderState.FAILED, reason=reason or "not printed", on_paper=max(0, paper))
+    if state in ("withdrawn", "expired") and slip.state is OrderState.CANCELLING:
+        return replace(slip, state=OrderState.CANCELLED, held=False, reason=slip.reason or reason)
+    if state == "expired" and not age_known and slip.state is not OrderState.EXPIRED:
+        return slips.hold(slip)
     if state == "expired" and slip.state is not OrderState.EXPIRED:
         why = reason or "it could not begin to print in time"
         return replace(slip, state=OrderState.EXPIRED, held=True, reason=why)
-    if state == "withdrawn" and slip.state is OrderState.CANCELLING:
-        return replace(slip, state=OrderState.CANCELLED, held=False, reason=slip.reason or reason)
     if state == "withdrawn" and slip.state is OrderState.QUEUED:  # nobody cancelled it: it was to move, and goes on
         return replace(slip, state=OrderState.RECEIVED)
     if state == "queued" and slip.state is OrderState.RECEIVED:
@@ -80,7 +84,7 @@ def apply(connection: sqlite3.Connection, fate: dict[str, Any]) -> tuple[Slip | 
             begun, False, Proof.NONE, "", 0, 600, now.boot, now.mono_ms, now.wall_ms, b"",
         )  # fmt: skip
         slips.put(connection, old, tell=False)
-    new = step(old, fate)
+    new = step(old, fate, old.age_s() is not None)
     if new == old:
         return old, new, None
     return old, new, slips.put(connection, new)
@@ -118,10 +122,10 @@ def put_new(connection: sqlite3.Connection, slip: Slip) -> bool:
     return True
 
 
-def hold(connection: sqlite3.Connection) -> outbox.Row:
-    """What the box holds, to be told; it takes the place of what was to be told before."""
+def hold(connection: sqlite3.Connection, waiting: bool = False) -> outbox.Row:
+    """What the box holds, to be told (slips.held_orders); it takes the place of what was to be told before."""
     outbox.delete_messages(connection, [get_meta(connection, "held_message")])
-    message = messages.new(Held, orders=slips.held_orders(connection))
+    message = messages.new(Held, orders=slips.held_orders(connection, waiting))
     set_meta(connection, "held_message", message.id)
     return outbox.put_message(connection, "reports", message)
 

@@ -34,6 +34,7 @@ from wire.messages import BadMessage, CancelOrder, CloseOrder, GoOrder, OrderSta
 log = logging.getLogger("tillwire.agent")
 
 TICK_S = 5.0
+ASK_AGAIN_S = 15.0  # whether what is held may be printed: the answer may be lost
 WAITING_S = 10.0  # a slip that has not begun by then is told and sounded
 RETRY_S, RETRY_MOST_S = 5.0, 60.0  # between attempts whose cause seems to have ended
 SOUNDS = {"dine_in": "new_order_dine_in", "takeaway": "new_order_takeaway", "delivery": "new_order_delivery"}
@@ -46,6 +47,7 @@ class Orders:
         self.printers: dict[str, dict[str, Any]] = {}
         self._todo: asyncio.Queue[functools.partial[Awaitable[None]]] = asyncio.Queue()
         self._queued_at: dict[str, float] = {}  # slip name -> loop time of its hand-over
+        self._asked_at = -1e9  # loop time of the last question about what is held
         mqtt.on_message["orders"] = lambda incoming: self._post(self._message, incoming)
         mqtt.on_state.append(lambda up: self._post(self._tell_held) if up else None)
         door.on_open.append(lambda hello: self._post(self._relay_is_back, hello))
@@ -102,6 +104,8 @@ class Orders:
             if slip is not None:
                 self._sound(slip)
                 await self._advance(slip)
+                if slip.held:  # by this box's clock it is old: the cloud's own says whether it is
+                    await self._tell_held(waiting=True)
         elif isinstance(message, CancelOrder):
             found = await self.store.run(functools.partial(fates.cancel, message=message))
             incoming.done()
@@ -137,7 +141,10 @@ class Orders:
             slip = replace(slips.young_again(slip), state=OrderState.RECEIVED, reason="")
             await self._save(slip)
             await self._advance(slip)
-        else:
+        elif slip.state is OrderState.RECEIVED:
+            why = "it is older than it may be printed without a go, and the cloud gave none"
+            await self._save(replace(slip, state=OrderState.EXPIRED, held=False, reason=why))
+        elif slip.state is OrderState.EXPIRED:  # the cloud knows, and shows it until somebody has seen to it
             await self._save(replace(slip, state=OrderState.CANCELLED, held=False, reason="the cloud gave no go"))
 
     async def _close(self, slip: Slip, reason: str) -> None:
@@ -191,6 +198,12 @@ class Orders:
         if slip.held or not self.door.opened.is_set():
             return
         valid_s = self._valid_s(slip)
+        if slip.age_s() is None:
+            slip = slips.hold(slip)
+        if slip.held:
+            await self._save(slip)
+            await self._tell_held(waiting=True)
+            return
         if valid_s <= 0:
             why = "held: it is older than it may be printed without a go"
             await self._save(replace(slip, state=OrderState.EXPIRED, held=True, reason=why))
@@ -241,6 +254,8 @@ class Orders:
         )
         if new.state is not OrderState.QUEUED:
             self._queued_at.pop(new.name, None)
+        if new.held and new.state is OrderState.RECEIVED:
+            self._asked_at = -1e9
         await self._settle(new)
         if new.state is OrderState.PRINTED:
             self.counters["slips_printed"] += 1
@@ -285,7 +300,11 @@ class Orders:
             await self._relay_forgot(told)
         await self.store.run(lambda c: set_meta(c, "relay_epoch", epoch))
         for slip in await self.store.run(slips.unfinished):
-            if slip.state is OrderState.QUEUED:
+            if slip.state is OrderState.QUEUED and slip.age_s() is None:  # the relay never had it, or gives it back
+                answer = await self.door.ask("withdraw", slip=slip.name, attempt=slip.attempt)
+                if answer.get("result") != "too_late":
+                    await self._save(slips.hold(slip))
+            elif slip.state is OrderState.QUEUED:
                 await self._hand_over(slip, self._valid_s(slip))
             elif slip.state is OrderState.CANCELLING:
                 await self._cancel(slip, slip.reason)
@@ -309,8 +328,15 @@ class Orders:
     async def _sweep(self) -> None:
         """Go on with what can go on; tell of what waits too long."""
         now = asyncio.get_running_loop().time()
-        for slip in await self.store.run(slips.unfinished):
-            if slip.state is OrderState.RECEIVED and not slip.held:
+        open_slips = await self.store.run(slips.unfinished)
+        waiting = [slip for slip in open_slips if slip.held and slip.state is OrderState.RECEIVED]
+        if waiting and now - self._asked_at >= ASK_AGAIN_S:
+            await self._tell_held(waiting=True)
+        for slip in open_slips:
+            if slip.state is OrderState.RECEIVED and slip.held:
+                text = f"order {self._number(slip)} waits for the cloud's word that it may still be printed"
+                self.alerts.raise_("held", slip.order_id, text)
+            elif slip.state is OrderState.RECEIVED:
                 await self._advance(slip)
             elif slip.state is OrderState.FAILED and self._may_retry(slip, now):
                 self._queued_at[slip.name] = now
@@ -367,9 +393,11 @@ class Orders:
         await self._advance(replace(slip, state=OrderState.RECEIVED, printer=other, reason=reason))
         return True
 
-    async def _tell_held(self) -> None:
-        """After each connect: the orders that the box holds and has not printed; the cloud answers go or cancel."""
-        row = await self.store.run(fates.hold)
+    async def _tell_held(self, waiting: bool = False) -> None:
+        """After each connect the orders that the box has and has not printed, later those that wait for a go. The cloud
+        answers with a go, no go, or a cancel."""
+        self._asked_at = asyncio.get_running_loop().time()
+        row = await self.store.run(lambda c: fates.hold(c, waiting))
         self.uplink.due(row, True)
 
     # ---- telling
@@ -398,6 +426,8 @@ class Orders:
             ("held", OrderState.EXPIRED, f"order {number} was not printed in time", "fault"),
         ):
             found = [s for s in all_of_it if s.state is state]
+            if kind == "held" and any(s.held and s.state is OrderState.RECEIVED for s in all_of_it):
+                continue
             tried_again = kind == "failed" and any(
                 s.state in (OrderState.QUEUED, OrderState.RECEIVED) for s in all_of_it
             )

@@ -165,6 +165,16 @@ def put(connection: sqlite3.Connection, slip: Slip, tell: bool = True) -> Row | 
     return outbox.put_message(connection, "reports", slip.report())
 
 
+def hold(slip: Slip) -> Slip:
+    """It waited while the board was off, nobody knows how long: the cloud is asked whether it may still be printed.
+
+    A STOP PREPARING slip is the box's own, and wanted however late."""
+    if slip.mark == "stop":
+        return young_again(replace(slip, state=OrderState.RECEIVED))
+    why = "held: the box was restarted while it waited; the cloud is asked whether it is still wanted"
+    return replace(slip, state=OrderState.RECEIVED, held=True, reason=why)
+
+
 def young_again(slip: Slip) -> Slip:
     """Its age counts from now: it got its go."""
     now = clock.now()
@@ -196,11 +206,13 @@ def not_wanted(connection: sqlite3.Connection, order: PrintOrder) -> str | None:
     return str(row[0]) if row else None
 
 
-def held_orders(connection: sqlite3.Connection) -> list[str]:
-    """Orders that the box holds and has not printed."""
+def held_orders(connection: sqlite3.Connection, waiting: bool = False) -> list[str]:
+    """Orders that the box holds and has not printed; `waiting`: of these the ones that only wait for a go."""
     found = connection.execute(
         "SELECT DISTINCT order_id FROM slips WHERE mark != 'stop'"
-        " AND state IN ('received', 'queued', 'failed', 'expired') ORDER BY rowid"
+        " AND state IN ('received', 'queued', 'failed', 'expired') AND (NOT ? OR held AND state = 'received')"
+        " ORDER BY rowid",
+        (waiting,),
     )
     return [str(row[0]) for row in found]
 

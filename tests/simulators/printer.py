@@ -23,6 +23,7 @@ import struct
 import sys
 import threading
 import time
+import traceback
 import tty
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,7 @@ class SimulatedPrinter:
         # switches
         self.silent = False  # answers nothing
         self.frozen = False  # reads nothing
+        self.swallowing = False  # takes bytes as a print server does for a printer that is off: nothing comes of them
         self.bytes_per_s = 0.0  # 0: at once
         self.status: dict[str, Any] = {"paper": "ok", "online": True, "cover": False, "error": False, "drawer": False}
         self._printing = bytearray()
@@ -128,7 +130,12 @@ class SimulatedPrinter:
 
     def power_cycle(self) -> None:
         """Off: what was not printed is lost, and so is every setting. Plug it in again yourself."""
-        self._do(lambda: (self._unplug(True), self._fresh()))
+
+        def off() -> None:
+            self._unplug(True)
+            self._fresh()
+
+        self._do(off)
 
     def say(self, data: bytes) -> None:
         """Bytes that nobody asked for."""
@@ -153,7 +160,10 @@ class SimulatedPrinter:
 
         self._calls.append(run)
         os.write(self._wake_write, b"x")
-        assert done.wait(45), "the simulated printer hangs"
+        if not done.wait(45):
+            frame = sys._current_frames().get(self._thread.ident or 0)
+            where = "".join(traceback.format_stack(frame)) if frame else "its thread has ended"
+            raise AssertionError(f"the simulated printer hangs:\n{where}")
 
     # ------------------------------------------------------------------ its line
 
@@ -266,6 +276,8 @@ class SimulatedPrinter:
             return
         self.received += data
         self.streams[-1] += data
+        if self.swallowing:
+            return
         for token in self._urgent.feed(data):
             if token.command.effect & Effect.REALTIME:
                 self._at_once(token)
