@@ -6,11 +6,10 @@ transaction that waits for the disk. No journal of a job in progress, no queue, 
 
 from __future__ import annotations
 
-import hashlib
 import select
 import socket
-import sqlite3
 import sys
+from typing import Any
 
 CUT = b"\x1dV\x00"
 
@@ -19,14 +18,13 @@ def main() -> None:
     with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as listener:
         printer = socket.create_connection(("127.0.0.1", int(sys.argv[2])))
         till, _ = listener.accept()
-    db = opened(sys.argv[3]) if len(sys.argv) > 3 else None
+    keep = Kept(sys.argv[3]) if len(sys.argv) > 3 else None
     for sock in (till, printer):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     other = {till.fileno(): (till, printer), printer.fileno(): (printer, till)}
     epoll = select.epoll()
     for fd in other:
         epoll.register(fd, select.EPOLLIN)
-    job, digest = [], hashlib.sha256()
     while True:
         for fd, _ in epoll.poll():
             source, sink = other[fd]
@@ -34,21 +32,28 @@ def main() -> None:
             if not data:
                 return
             sink.sendall(data)
-            if db is None or source is printer:
-                continue
-            job.append(data)
-            digest.update(data)
-            if data.endswith(CUT):
-                db.execute("INSERT INTO jobs (sha256, raw) VALUES (?, ?)", (digest.digest(), b"".join(job)))
-                job, digest = [], hashlib.sha256()
+            if keep is not None and source is till:
+                keep(data)
 
 
-def opened(path: str) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None)
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = FULL")
-    db.execute("CREATE TABLE jobs (id INTEGER PRIMARY KEY, sha256 BLOB, raw BLOB)")
-    return db
+class Kept:
+    def __init__(self, path: str) -> None:
+        import hashlib
+        import sqlite3
+
+        self._sha256: Any = hashlib.sha256
+        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute("CREATE TABLE jobs (id INTEGER PRIMARY KEY, sha256 BLOB, raw BLOB)")
+        self._job, self._digest = bytearray(), self._sha256()
+
+    def __call__(self, data: bytes) -> None:
+        self._job += data
+        self._digest.update(data)
+        if data.endswith(CUT):
+            self._db.execute("INSERT INTO jobs (sha256, raw) VALUES (?, ?)", (self._digest.digest(), self._job))
+            self._job, self._digest = bytearray(), self._sha256()
 
 
 if __name__ == "__main__":
