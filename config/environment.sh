@@ -80,6 +80,8 @@ tests)
     need jq "the same" command -v jq
     need gcc "the rig that records what SQLite writes" command -v cc
     need libc6-dev "the same" [ -e /usr/include/stdlib.h ]
+    need iproute2 "lines as bad as mobile ones" command -v ip
+    need nftables "loses packets" command -v nft
     ;;
 guest)
     need qemu-system-x86 "the virtual machine" command -v qemu-system-x86_64
