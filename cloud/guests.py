@@ -7,22 +7,20 @@ function takes a connection that is in a transaction; nothing here commits.
 from __future__ import annotations
 
 import hashlib
-import re
-import unicodedata
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
-from cloud import basket, events, menu, orders
-from cloud.api.shapes import BIDI, FORBIDDEN
+from cloud import basket, menu, orders
 from cloud.basket import Visit
+from cloud.contacts import LINK_MS
 from cloud.fronts import DiningTable, Front
 from cloud.ids import ordered
 from cloud.menu import Bill, Line, Menu, said
-from cloud.store.counter import guest_orders, notices, visits
+from cloud.store.counter import guest_orders
 from cloud.store.schema import orders as order_table
+from cloud.typed import Refused, contact
 from config.cloud import Orders as Settings
 from wire.messages import OrderContent, OrderItem, OrderState, now_ms
 
@@ -32,18 +30,6 @@ AGAIN = (S.REJECTED, S.EXPIRED, S.CANCELLED)  # from these the basket opens agai
 TABLE_MS = 15 * 60_000  # orders of a table count as open this long: staff had no time to look
 CUSTOMER_MS = 60 * 60_000
 SOURCE_TIMES = 4  # one network address may be a whole household, or an office
-LINK_MS = 7 * 24 * 3_600_000
-PHONE = re.compile(r"\+?[0-9]{6,15}")
-EMAIL = re.compile(r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){1,4}")
-WECHAT = re.compile(r"[A-Za-z0-9_-]{3,64}")
-
-
-class Refused(Exception):
-    """It cannot be ordered so. `code` names the sentence that says why; `field` what to look at."""
-
-    def __init__(self, code: str, field: str = "", **values: Any) -> None:
-        super().__init__(code)
-        self.code, self.field, self.values = code, field, values
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,25 +84,6 @@ class Guest:
 
 
 SAME = sa.and_(order_table.c.merchant_id == guest_orders.c.merchant_id, order_table.c.id == guest_orders.c.order_id)
-
-
-def clean(text: str, most: int, field: str) -> str:
-    """What a customer typed, fit for paper. Line ends are spaces; what a printer could obey is refused."""
-    plain = " ".join(text.split())
-    if len(plain) > most:
-        raise Refused("too_long", field, most=most)
-    if any(unicodedata.category(c) in FORBIDDEN or c in BIDI for c in plain):
-        raise Refused("bad_text", field)
-    return plain
-
-
-def contact(phone: str, email: str, wechat: str) -> tuple[str, str, str]:
-    """Checked and made plain: they go into the addresses of providers. Raises Refused."""
-    phone, email, wechat = re.sub(r"[ ().\-/]", "", phone), email.strip(), wechat.strip()
-    for field, text, form in (("phone", phone, PHONE), ("email", email, EMAIL), ("wechat", wechat, WECHAT)):
-        if text and (not text.isascii() or not form.fullmatch(text)):
-            raise Refused(f"bad_{field}", field)
-    return phone, email, wechat
 
 
 def place(
@@ -325,15 +292,6 @@ def reopen(connection: sa.Connection, visit: Visit, guest: Guest, known: Menu) -
     assert fresh.replaces == guest.order_id
 
 
-def reach(connection: sa.Connection, guest: Guest, phone: str, email: str, wechat: str) -> None:
-    """How to tell them. A state they could not be told of is told again."""
-    connection.execute(
-        sa.update(guest_orders)
-        .where(guest_orders.c.merchant_id == guest.merchant, guest_orders.c.order_id == guest.order_id)
-        .values(phone=phone, email=email, wechat=wechat, told="")
-    )
-
-
 def withdraw(connection: sa.Connection, guest: Guest, settings: Settings) -> None:
     """The customer changed their mind, while nobody has accepted: they need not be told."""
     if guest.can_withdraw:
@@ -343,58 +301,6 @@ def withdraw(connection: sa.Connection, guest: Guest, settings: Settings) -> Non
             .where(guest_orders.c.merchant_id == guest.merchant, guest_orders.c.order_id == guest.order_id)
             .values(told=S.CANCELLED)
         )
-
-
-def seen(connection: sa.Connection, guest: Guest) -> None:
-    connection.execute(
-        sa.update(guest_orders)
-        .where(
-            guest_orders.c.merchant_id == guest.merchant,
-            guest_orders.c.order_id == guest.order_id,
-            guest_orders.c.seen_at.is_(None),
-        )
-        .values(seen_at=now_ms())
-    )
-    events.clear_alarm(connection, guest.merchant, "notice", guest.order_id)
-
-
-def forget(connection: sa.Connection, merchant: str, order_id: str) -> None:
-    """How a customer was reached goes, with what they were told."""
-    mine = (guest_orders.c.merchant_id == merchant, guest_orders.c.order_id == order_id)
-    connection.execute(sa.update(guest_orders).where(*mine).values(phone="", email="", wechat="", distance=None))
-    connection.execute(sa.delete(notices).where(notices.c.merchant_id == merchant, notices.c.order_id == order_id))
-
-
-def tidy(connection: sa.Connection, at: int) -> None:
-    """Visits that are over go; of where a customer was nothing stays after 24 h; contacts go with the link."""
-    connection.execute(sa.delete(visits).where(visits.c.expires_at < at))
-    day = at - 24 * 3_600_000
-    connection.execute(sa.update(visits).where(visits.c.distance_at < day).values(distance=None, distance_at=None))
-    old = connection.execute(
-        sa.select(guest_orders.c.merchant_id, guest_orders.c.order_id)
-        .where(guest_orders.c.distance.is_not(None), guest_orders.c.created_at < day)
-        .limit(500)
-    ).all()
-    for row in old:
-        this = (order_table.c.merchant_id == row.merchant_id, order_table.c.id == row.order_id)
-        text = connection.execute(sa.select(order_table.c.content).where(*this)).scalar()
-        if text:
-            content = msgspec.structs.replace(msgspec.json.decode(text, type=OrderContent), distance="")
-            connection.execute(
-                sa.update(order_table).where(*this).values(content=msgspec.json.encode(content).decode())
-            )
-        connection.execute(
-            sa.update(guest_orders)
-            .where(guest_orders.c.merchant_id == row.merchant_id, guest_orders.c.order_id == row.order_id)
-            .values(distance=None)
-        )
-    contacts = guest_orders.c.phone + guest_orders.c.email + guest_orders.c.wechat
-    connection.execute(
-        sa.update(guest_orders)
-        .where(guest_orders.c.created_at < at - LINK_MS, contacts != "")
-        .values(phone="", email="", wechat="")
-    )
-    connection.execute(sa.delete(notices).where(notices.c.created_at < at - LINK_MS))
 
 
 def _digest(token: str) -> bytes:

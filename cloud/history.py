@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from cloud import audit, guests
+from cloud import audit, contacts, guests
 from cloud.keeping import PERSON
 from cloud.steps import ENDED
 from cloud.store.counter import guest_orders
@@ -116,7 +116,7 @@ def erase_customer(
         connection.execute(
             sa.delete(outbox).where(outbox.c.merchant_id == row.merchant_id, outbox.c.order_id == row.id)
         )
-        guests.forget(connection, row.merchant_id, row.id)
+        contacts.forget(connection, row.merchant_id, row.id)
         erased.append(row)
     for row in erased:  # its lock comes after those of the orders, as everywhere
         audit.add(connection, row.merchant_id, "operator", "order.erase", row.id, "customer and notes")

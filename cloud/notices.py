@@ -1,7 +1,9 @@
 """Telling customers what became of their orders: by SMS, e-mail, WeChat, or the shop's own webhook.
 
 A notice is a row for each state and way, made once however often this looks; it is tried after RETRY_S, then `failed`.
-When nothing reached a customer whose order was not taken, an alarm says so, until their page showed it.
+A customer is told by one way, the first of WeChat, SMS and e-mail that they and the shop have; the others are `spare`,
+and come in turn when the one before has failed twice. When nothing reached a customer whose order was not taken, an
+alarm says so, until their page showed it.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from cloud import events, fronts, guests, strings, webhooks
+from cloud import contacts, events, fronts, guests, strings, webhooks
 from cloud.events import Bell
 from cloud.fronts import Front
 from cloud.ids import ordered
@@ -92,7 +94,7 @@ class Notices:
                         if time.monotonic() - tidied > TIDY_S:
                             tidied = time.monotonic()
                             with self._store.write() as connection:
-                                guests.tidy(connection, now_ms())
+                                contacts.tidy(connection, now_ms())
                     except sa.exc.SQLAlchemyError as error:
                         log.error("notices wait for the store: %s", str(error).splitlines()[0])
                     self._stopping.wait(0.2)
@@ -148,13 +150,13 @@ class Notices:
             .values(told=state)
         )
         have = senders_of(connection, merchant)
-        wanted = {"sms": row.phone, "email": row.email, "wechat": row.wechat}
+        wanted = {"wechat": row.wechat, "sms": row.phone, "email": row.email}
         if "webhook" in have:
             wanted["webhook"] = front.order_link(order_id)
         if row.table_id and state is S.ACCEPTED:
             return  # they sit there: the kitchen's paper is their answer
         title, body = text(front, row, state, self._config.base)
-        at, made = now_ms(), False
+        at, made, told = now_ms(), False, False
         for way, address in wanted.items():
             if not address or self._exists(connection, merchant, order_id, state, way):
                 continue
@@ -162,6 +164,8 @@ class Notices:
             if missing and state not in NOT_TAKEN:
                 continue
             made = True
+            spare = told and way != "webhook"
+            told = told or not (missing or way == "webhook")
             connection.execute(
                 sa.insert(notices).values(
                     merchant_id=merchant,
@@ -172,7 +176,7 @@ class Notices:
                     address=address,
                     title=title,
                     body=body,
-                    state="failed" if missing else "due",
+                    state="failed" if missing else "spare" if spare else "due",
                     problem=missing,
                     created_at=at,
                     next_at=at,
@@ -223,6 +227,8 @@ class Notices:
             if not problem:
                 done = {"state": "sent", "sent_at": at, "problem": ""}
                 connection.execute(sa.update(notices).where(*_key(row)).values(tries=row.tries + 1, **done))
+                if row.way != "webhook":
+                    connection.execute(sa.delete(notices).where(*_others(row)))
                 events.clear_alarm(connection, row.merchant_id, ALARM, row.order_id)
             else:
                 log.warning("notice=%s way=%s try=%d failed: %s", row.id, row.way, row.tries + 1, problem)
@@ -230,6 +236,10 @@ class Notices:
                 later = {} if dead else {"next_at": at + RETRY_S[row.tries] * 1000}
                 values = {"state": "failed" if dead else "due", "problem": problem, "tries": row.tries + 1, **later}
                 connection.execute(sa.update(notices).where(*_key(row)).values(**values))
+                if row.tries >= 1 and row.way != "webhook":  # the next way, while this one is tried on
+                    first = sa.select(sa.func.min(notices.c.id)).where(*_others(row)).scalar_subquery()
+                    mine = (notices.c.merchant_id == row.merchant_id, notices.c.id == first)
+                    connection.execute(sa.update(notices).where(*mine).values(state="due", next_at=at))
                 if row.state_told in NOT_TAKEN and row.tries >= 1:  # one hiccup is no news
                     _look(connection, row.merchant_id, row.order_id)
         self._bell.ring()
@@ -301,3 +311,9 @@ def _look(connection: sa.Connection, merchant: str, order_id: str) -> None:
 
 def _key(row: Any) -> list[sa.ColumnElement[bool]]:
     return [notices.c.merchant_id == row.merchant_id, notices.c.id == row.id]
+
+
+def _others(row: Any) -> list[sa.ColumnElement[bool]]:
+    """The ways of the same notice that were not needed yet."""
+    same = [notices.c.merchant_id == row.merchant_id, notices.c.order_id == row.order_id]
+    return [*same, notices.c.state_told == row.state_told, notices.c.state == "spare"]

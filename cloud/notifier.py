@@ -1,13 +1,14 @@
 """A child process that hands notices to providers through Apprise: `python -m cloud.notifier [private]`.
 
-A line of JSON in, {url, title, body}; a line out, {ok, problem}. Apprise speaks to servers that merchants name, so this
-process is the fence (A49): it connects to public addresses alone, whatever a name resolves to and wherever a provider
-would send it on; redirects are not followed; it has no secrets but the URL in hand, and its parent kills it when it
-takes too long.
+A line of JSON in, {do: tell, url, title, body} or what cloud/wxpusher.py does; a line out, {ok, problem, ...}. Apprise
+speaks to servers that merchants name, so this process is the fence (A49): it connects to public addresses alone,
+whatever a name resolves to and wherever a provider would send it on; redirects are not followed; it has no secrets but
+the URL in hand, and its parent kills it when it takes too long.
 """
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import json
 import logging
@@ -16,6 +17,7 @@ import sys
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from cloud import wxpusher
 from cloud.webhooks import is_public
 
 TIMEOUT_S = 10.0
@@ -63,6 +65,18 @@ def tell(apprise: Any, request: dict[str, str], said: Said) -> dict[str, Any]:
     return {"ok": bool(ok), "problem": without_secrets(problem, request["url"])}
 
 
+def link(request: dict[str, Any]) -> dict[str, Any]:
+    """A code to scan, or who scanned it."""
+    try:
+        if request["do"] == "invite":
+            code, picture = wxpusher.invite(request["url"], request["extra"], request["valid_s"])
+            return {"ok": True, "code": code, "picture": base64.b64encode(picture).decode()}
+        return {"ok": True, "id": wxpusher.scanned(request["code"])}
+    except (wxpusher.Refused, OSError, ValueError) as error:
+        problem = str(error) or type(error).__name__
+        return {"ok": False, "problem": without_secrets(problem, request.get("url", ""))}
+
+
 def without_secrets(text: str, url: str) -> str:
     """No piece of the sender's address may stand in what people read."""
     parts = urlsplit(url)
@@ -85,7 +99,8 @@ def main() -> int:
     logger.setLevel(logging.WARNING)
     logger.propagate = False
     for line in sys.stdin:
-        answer = tell(apprise, json.loads(line), said)
+        request = json.loads(line)
+        answer = tell(apprise, request, said) if request["do"] == "tell" else link(request)
         print(json.dumps(answer), flush=True)
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import select
@@ -64,10 +65,22 @@ class Notifier:
 
     def send(self, url: str, title: str, body: str) -> None:
         """Raises Unsent."""
+        self._ask({"do": "tell", "url": url, "title": title, "body": body})
+
+    def invite(self, url: str, extra: str, valid_s: int) -> tuple[str, bytes]:
+        """-> (the provider's name for a code, the code as a picture). Raises Unsent."""
+        answer = self._ask({"do": "invite", "url": url, "extra": extra, "valid_s": valid_s})
+        return str(answer["code"]), base64.b64decode(str(answer["picture"]))
+
+    def scanned(self, code: str) -> str:
+        """Who scanned it; "" while nobody has. Raises Unsent."""
+        return str(self._ask({"do": "scanned", "code": code})["id"])
+
+    def _ask(self, request: dict[str, object]) -> dict[str, object]:
         child = self._started()
         assert child.stdin is not None
         try:
-            child.stdin.write(json.dumps({"url": url, "title": title, "body": body}).encode() + b"\n")
+            child.stdin.write(json.dumps(request).encode() + b"\n")
             child.stdin.flush()
             answer = self._line(child)
         except OSError as error:
@@ -75,6 +88,7 @@ class Notifier:
             raise Unsent(str(error)) from error
         if not answer.get("ok"):
             raise Unsent(str(answer.get("problem", "it did not go out")))
+        return answer
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._child is None or self._child.poll() is not None:

@@ -31,6 +31,7 @@ from cloud.reading import Readings
 from cloud.standing import Standing
 from cloud.store.database import Store
 from cloud.webhooks import Webhooks
+from cloud.wechat import Linker
 from config.cloud import CloudConfig
 
 log = logging.getLogger("cloud")
@@ -76,6 +77,8 @@ class Service:
                 self._thread("readings", Readings(*line_of_readings).run)
                 self._thread("webhooks", Webhooks(self.store, config, self.bell, self.stopping).run)
                 self._thread("notices", Notices(self.store, config, self.bell, self.stopping).run)
+                linker = Linker(self.store, config.webhooks.allow_private, self.bell, self.stopping)
+                self._thread("wechat", linker.run)
             if self.role in ("all", "web"):
                 from cloud.web import serve
 

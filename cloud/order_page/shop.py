@@ -15,13 +15,14 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from cloud import basket, guests, menu, orders, rules
+from cloud import basket, guests, menu, notices, orders, rules, typed, wechat
 from cloud.api.problem import Problem
-from cloud.guests import Refused, Wanted
+from cloud.guests import Wanted
 from cloud.menu import MOST_OF_ONE, Line
 from cloud.order_page.counter import Ask, Counter, Form, Place, reader_languages
 from cloud.review import Facts, applies
 from cloud.rules import Pace
+from cloud.typed import Refused
 from wire.messages import now_ms
 
 HIDDEN: dict[str, Any] = {"include_in_schema": False, "opt": {"public": True}}
@@ -125,6 +126,8 @@ class Shop:
             "open": front.open_now(),
             "opens_at": front.opens_at(),
             "most": MOST_OF_ONE,
+            "ways": set(notices.senders_of(connection, front.merchant)),
+            "links_wechat": wechat.offered(connection, front.merchant),
         }
 
     def _kinds(self, place: Place) -> tuple[str, ...]:
@@ -145,7 +148,7 @@ class Shop:
                     form.text("item")[:64],
                     quantity,
                     tuple(sorted(option[:64] for option in form.all("g-")[:40])),
-                    guests.clean(form.text("note"), 140, "note"),
+                    typed.clean(form.text("note"), 140, "note"),
                 )
                 (priced,) = menu.price(known, [line], place.front.now()).lines
                 problem = priced.trouble
@@ -226,17 +229,17 @@ class Shop:
 
     def _wanted(self, request: Ask, place: Place, form: Form) -> Wanted:
         kinds = self._kinds(place)
-        phone, email, wechat = guests.contact(form.text("phone"), form.text("email"), form.text("wechat"))
+        phone, email, wechat = typed.contact(form.text("phone"), form.text("email"), form.text("wechat"))
         return Wanted(
             kind=form.text("kind") if form.text("kind") in kinds else kinds[0],
             total=form.number("total", -1),
             language=self._counter.desk.language(request).lang,
-            name=guests.clean(form.text("name"), 60, "name"),
+            name=typed.clean(form.text("name"), 60, "name"),
             phone=phone,
             email=email,
             wechat=wechat,
-            address=guests.clean(form.text("address"), 200, "address"),
-            note=guests.clean(form.text("note"), 200, "note"),
+            address=typed.clean(form.text("address"), 200, "address"),
+            note=typed.clean(form.text("note"), 200, "note"),
         )
 
     # ---- answers

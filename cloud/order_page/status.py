@@ -15,8 +15,8 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from litestar.response import Redirect, ServerSentEvent, ServerSentEventMessage
 
-from cloud import basket, fronts, guests, menu
-from cloud.api.problem import Problem, from_exception
+from cloud import basket, contacts, fronts, guests, menu, notices, typed, wechat
+from cloud.api.problem import Problem, from_exception, not_found
 from cloud.fronts import Front
 from cloud.guests import AGAIN, Guest
 from cloud.order_page.counter import Ask, Counter, Form, reader_languages
@@ -75,7 +75,16 @@ def routes(counter: Counter) -> list[Any]:
         form = await counter.form(request)
         return await anyio.to_thread.run_sync(page.contact, request, link, form)
 
-    return [show, live, again, withdraw, contact]
+    @post("/o/{link:str}/wechat", status_code=200, **HIDDEN)
+    async def link_wechat(request: Ask, link: FromPath[str]) -> Response[Any]:
+        await counter.form(request)
+        return await anyio.to_thread.run_sync(page.link_wechat, request, link)
+
+    @get("/o/{link:str}/wechat", **HIDDEN)
+    async def code(request: Ask, link: FromPath[str]) -> Response[Any]:
+        return await anyio.to_thread.run_sync(page.wechat_code, request, link)
+
+    return [show, live, again, withdraw, contact, link_wechat, code]
 
 
 class Status:
@@ -100,8 +109,13 @@ class Status:
         self._seen(guest)
         t = self._counter.desk.language(request)
         names = self._names(t, guest, front)
-        shown = self._shown(t, guest, front)
-        return self._counter.page(request, "order_status.html", front=front, link=link, names=names, **shown)
+        with self._cloud.store.read() as connection:
+            linking = wechat.state(connection, guest.merchant, guest.order_id)
+            ways = set(notices.senders_of(connection, guest.merchant))
+            offered = wechat.offered(connection, guest.merchant)
+        shown = self._shown(t, guest, front, linking)
+        more: dict[str, Any] = {"names": names, "ways": ways, "links_wechat": offered}
+        return self._counter.page(request, "order_status.html", front=front, link=link, **shown, **more)
 
     def _names(self, t: Strings, guest: Guest, front: Front) -> list[tuple[str, list[str]]]:
         """What was ordered, in the reader's language as far as the menu still has it; the paper has the shop's."""
@@ -116,18 +130,18 @@ class Status:
             found.append((menu.said(item.names, *languages) if item else printed.name, chosen))
         return found
 
-    def _shown(self, t: Strings, guest: Guest, front: Front) -> dict[str, Any]:
+    def _shown(self, t: Strings, guest: Guest, front: Front, linking: str) -> dict[str, Any]:
         word, step = STEPS[OrderState(guest.state)]
         next_link = front.order_link(guest.replaced_by) if guest.replaced_by else ""
         ready = datetime.fromtimestamp(guest.ready_at / 1000, front.zone).strftime("%H:%M") if guest.ready_at else ""
         shown = {"guest": guest, "word": word, "step": step, "reason": reason_for(t, guest)}
-        return {**shown, "next_link": next_link, "ready": ready}
+        return {**shown, "next_link": next_link, "ready": ready, "linking": linking}
 
     def _seen(self, guest: Guest) -> None:
         """They were told by the page, whatever becomes of the notice."""
         if guest.state in AGAIN and guest.seen_at is None:
             with self._cloud.store.write() as connection:
-                guests.seen(connection, guest)
+                contacts.seen(connection, guest.merchant, guest.order_id)
             self._cloud.bell.ring()
 
     # ---- live
@@ -170,13 +184,14 @@ class Status:
         with self._cloud.store.read() as connection:
             guest = guests.by_link(connection, link)
             front = fronts.of(connection, guest.merchant) if guest else None
+            linking = wechat.state(connection, guest.merchant, guest.order_id) if guest else ""
         if guest is None or front is None:
             return None, ""
-        now = (guest.state, guest.proof, guest.reason, guest.replaced_by, guest.changed_at)
+        now = (guest.state, guest.proof, guest.reason, guest.replaced_by, guest.changed_at, linking)
         if now == last:
             return now, ""
         self._seen(guest)
-        shown = self._shown(t, guest, front)
+        shown = self._shown(t, guest, front, linking)
         return now, self._counter.desk.piece(t, "order_pieces.html", "state", front, link, *shown.values())
 
     # ---- what is done
@@ -213,13 +228,32 @@ class Status:
     def contact(self, request: Ask, link: str, form: Form) -> Response[Any]:
         """How to tell them, given or mended after the order was sent."""
         try:
-            phone, email, wechat = guests.contact(form.text("phone"), form.text("email"), form.text("wechat"))
-        except guests.Refused as error:
+            phone, email, wechat = typed.contact(form.text("phone"), form.text("email"), form.text("wechat"))
+        except typed.Refused as error:
             raise Problem(422, error.code, "") from None
         with self._cloud.store.write() as connection:
             guest, _ = self._find(connection, request, link)
-            guests.reach(connection, guest, phone or guest.phone, email or guest.email, wechat or guest.wechat)
+            told = (phone or guest.phone, email or guest.email, wechat or guest.wechat)
+            contacts.reach(connection, guest.merchant, guest.order_id, *told)
         return self._see(f"/o/{link}")
+
+    def link_wechat(self, request: Ask, link: str) -> Response[Any]:
+        """They want to be told by WeChat: cloud/wechat.py asks for a code that the page then shows."""
+        with self._cloud.store.write() as connection:
+            guest, _ = self._find(connection, request, link)
+            if wechat.offered(connection, guest.merchant):
+                wechat.ask(connection, guest.merchant, guest.order_id)
+        self._cloud.bell.ring()
+        return self._see(f"/o/{link}#state")
+
+    def wechat_code(self, request: Ask, link: str) -> Response[Any]:
+        with self._cloud.store.read() as connection:
+            guest, _ = self._find(connection, request, link)
+            image = wechat.picture(connection, guest.merchant, guest.order_id)
+        if image is None:
+            raise not_found()
+        kind = "image/png" if image.startswith(b"\x89PNG") else "image/jpeg"
+        return Response(image, media_type=kind, headers={"Cache-Control": "no-store"})
 
     def _see(self, address: str) -> Response[Any]:
         return Redirect(address, status_code=303)

@@ -176,7 +176,7 @@ notices = Table(
     _text("address"),
     _text("title"),
     _text("body"),
-    _text("state"),  # due | sent | failed
+    _text("state"),  # due | spare | sent | failed
     Column("tries", Integer, nullable=False, server_default="0"),
     _text("problem"),
     _ms("created_at"),

@@ -20,7 +20,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from cloud import guests
+from cloud import contacts
 from cloud.store.counter import guest_orders
 from cloud.store.schema import orders as order_table
 from tests.cloud.conftest import Cloud, until
@@ -420,7 +420,7 @@ def test_after_a_day_nobody_knows_where_a_customer_was_and_after_the_link_nobody
 ) -> None:
     now, day = now_ms(), 86_400_000
     content = msgspec.json.encode(OrderContent("7", "delivery", [], distance="1-2 km", address="Quay 1")).decode()
-    ages = {"new": day // 2, "old": day + 60_000, "gone": guests.LINK_MS + 60_000}
+    ages = {"new": day // 2, "old": day + 60_000, "gone": contacts.LINK_MS + 60_000}
     with closing(fresh_store(tmp_path)) as store, store.write() as connection:
         for name, age in ages.items():
             at, empty = now - age, dict.fromkeys(("email", "replaces", "told", "basket", "visit", "table_id"), "")
@@ -432,7 +432,7 @@ def test_after_a_day_nobody_knows_where_a_customer_was_and_after_the_link_nobody
             guest = {"merchant_id": "cafe", "order_id": name, "basket_id": name, "language": "en", "phone": ""}
             guest |= empty | hashes | {"wechat": "anna", "distance": "1-2 km", "created_at": at}
             connection.execute(sa.insert(guest_orders).values(guest))
-        guests.tidy(connection, now)
+        contacts.tidy(connection, now)
         kept = {
             row.order_id: (row.distance, row.wechat)
             for row in connection.execute(
