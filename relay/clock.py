@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -14,6 +15,8 @@ def boot_id() -> str:
 
 
 BOOT = boot_id()
+SYNCED = "/run/systemd/timesync/synchronized"
+HAS_RTC = Path("/sys/class/rtc/rtc0").exists()
 
 
 def mono_ms() -> int:
@@ -26,6 +29,6 @@ def wall_ms() -> int:
 
 def trust() -> str:
     """How far the wall clock is to be believed: ntp, rtc or none."""
-    if Path("/run/systemd/timesync/synchronized").exists():
+    if os.path.exists(SYNCED):  # noqa: PTH110: asked for each receipt, a tenth of a Path's time
         return "ntp"
-    return "rtc" if Path("/sys/class/rtc/rtc0").exists() else "none"
+    return "rtc" if HAS_RTC else "none"

@@ -269,13 +269,15 @@ class Store:
         """A job is whole, and takes its seq. `settling`: extend() may still come, then settle()."""
         self._check_life(recording)
         recording.take_in()
+        again = recording.id is not None
         id_ = self.take_seq(recording)
         if self.kept + recording.size > self.quota:
             self.expire(float("inf"), self.quota - recording.size)
             if self.kept + recording.size > self.quota:
                 raise Full(f"the quota of {self.quota >> 20} MB is full of jobs that the cloud does not have yet")
         self._write_pieces(recording)
-        self.db.execute("DELETE FROM jobs WHERE id = ?", (id_,))  # of a try that was rolled back in part
+        if again:
+            self.db.execute("DELETE FROM jobs WHERE id = ?", (id_,))  # of a commit that failed, and is there after all
         self._insert_job(
             id_, recording.capture, recording.pos, recording.printer, boundary, self._continues(recording), delivered,
             recording.size, recording.hash.digest(), BOOT, recording.started, trust(),
