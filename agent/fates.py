@@ -64,10 +64,14 @@ def step(slip: Slip, fate: dict[str, Any], age_known: bool = True) -> Slip:
     return slip
 
 
-def apply(connection: sqlite3.Connection, fate: dict[str, Any]) -> tuple[Slip | None, Slip | None, outbox.Row | None]:
-    """-> (slip before, slip after, report's row); (None, None, None) for what is not an order's slip."""
+def apply(
+    connection: sqlite3.Connection, fate: dict[str, Any], in_turn: bool = True
+) -> tuple[Slip | None, Slip | None, outbox.Row | None]:
+    """-> (slip before, slip after, report's row); (None, None, None) for what is not an order's slip.
+
+    `in_turn`: every fate before it has been heard; only then is it not asked for any more."""
     last = int(get_meta(connection, "last_fate", "0"))
-    if int(fate.get("id") or 0) > last:
+    if in_turn and int(fate.get("id") or 0) > last:
         set_meta(connection, "last_fate", str(int(fate["id"])))
     order_id, _, rest = str(fate["slip"]).partition("/")
     part, _, copy_number = rest.rpartition("/")

@@ -48,10 +48,11 @@ class Orders:
         self._todo: asyncio.Queue[functools.partial[Awaitable[None]]] = asyncio.Queue()
         self._queued_at: dict[str, float] = {}  # slip name -> loop time of its hand-over
         self._asked_at = -1e9  # loop time of the last question about what is held
+        self._caught_up = False  # every fate that the relay told before has been heard
         mqtt.on_message["orders"] = lambda incoming: self._post(self._message, incoming)
         mqtt.on_state.append(lambda up: self._post(self._tell_held) if up else None)
         door.on_open.append(lambda hello: self._post(self._relay_is_back, hello))
-        door.listen("fate", lambda event: self._post(self._fate, event["fate"]))
+        door.listen("fate", lambda event: self._post(self._told, event["fate"]))
         door.listen("printer", self._printer)
 
     async def run(self) -> None:
@@ -65,6 +66,7 @@ class Orders:
                     log.info("orders wait for the relay: %s", error)
                 except DiskBad as error:
                     self.alerts.raise_("disk", "", str(error))
+                    self._caught_up = False
                     if work.func != self._sweep:
                         asyncio.get_running_loop().call_later(RETRY_S, self._todo.put_nowait, work)
         finally:
@@ -241,8 +243,11 @@ class Orders:
 
     # ---- what the relay says
 
-    async def _fate(self, fate: dict[str, Any]) -> None:
-        old, new, row = await self.store.run(functools.partial(fates.apply, fate=fate))
+    async def _told(self, fate: dict[str, Any]) -> None:
+        await self._fate(fate, self._caught_up)
+
+    async def _fate(self, fate: dict[str, Any], in_turn: bool = False) -> None:
+        old, new, row = await self.store.run(functools.partial(fates.apply, fate=fate, in_turn=in_turn))
         if new is None:
             return
         if row is not None:
@@ -285,17 +290,21 @@ class Orders:
         epoch = str(hello.get("epoch") or "")
         known = await self.store.run(lambda c: get_meta(c, "relay_epoch"))
         other = bool(known) and known != epoch
-        after = 0 if other else int(await self.store.run(lambda c: get_meta(c, "last_fate", "0")))
+        self._caught_up = False
+        if other:  # another journal counts its fates anew
+            await self.store.run(lambda c: set_meta(c, "last_fate", "0"))
+        after = int(await self.store.run(lambda c: get_meta(c, "last_fate", "0")))
         told: set[tuple[str, int]] = set()
         while True:
             answer = await self.door.ask("fates", after=after)
             some = answer.get("fates") or []
             for fate in some:
                 told.add((str(fate["slip"]), int(fate["attempt"])))
-                await self._fate(fate)
+                await self._fate(fate, in_turn=True)
             if not some or int(answer.get("last", after)) <= after:
                 break
             after = max(int(fate["id"]) for fate in some)
+        self._caught_up = True
         if other:
             await self._relay_forgot(told)
         await self.store.run(lambda c: set_meta(c, "relay_epoch", epoch))

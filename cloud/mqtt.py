@@ -148,11 +148,12 @@ class Mqtt:
         end = time.monotonic() + timeout_s
         while True:
             self._stay_alive()
-            messages = self._packets()
-            left = end - time.monotonic()
-            if messages or (left <= 0 and not self._pending()):
+            if messages := self._packets():
                 return messages
+            left = end - time.monotonic()
             if not self._wait(max(0.0, min(left, self._keepalive / 2))):
+                if left <= 0:
+                    return []
                 continue
             try:
                 data = self._socket.recv(262144)

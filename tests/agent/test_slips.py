@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import printers, slips
-from agent.fates import step
+from agent.fates import apply, step
 from agent.printers import render, trouble
 from agent.slips import Slip
-from agent.store import Store
+from agent.store import Store, get_meta
 from wire import messages
 from wire.messages import OrderContent, OrderItem, OrderState, PrintOrder, Proof
 
@@ -116,6 +116,32 @@ def test_a_stored_slip_is_the_same_slip(tmp_path: Path) -> None:
         return found
 
     assert asyncio.run(body()) == QUEUED
+
+
+def test_after_a_restart_of_the_board_nothing_has_expired_and_a_cancelled_one_is_cancelled() -> None:
+    """The relay expires what waited over the restart; for how long it waited, nobody knows."""
+    held = step(QUEUED, fate("expired"), age_known=False)
+    assert (held.state, held.held) == (OrderState.RECEIVED, True)
+    stop = step(replace(QUEUED, part="main.stop", mark="stop"), fate("expired"), age_known=False)
+    assert (stop.state, stop.held) == (OrderState.RECEIVED, False), "nobody is asked about it"
+    assert step(replace(QUEUED, state=OrderState.CANCELLING), fate("expired")).state is OrderState.CANCELLED
+
+
+def test_only_a_fate_that_came_in_its_turn_is_not_asked_for_again(tmp_path: Path) -> None:
+    """News that overtake the list of what was missed must not shorten that list."""
+
+    async def body() -> list[str]:
+        store, found = Store(tmp_path / "agent.db"), []
+        await store.open()
+        await store.run(lambda c: slips.put(c, QUEUED))
+        for number, state, in_turn in ((7, "started", True), (9, "done", False)):
+            one = fate(state, "L2") | {"id": number}
+            await store.run(lambda c, one=one, in_turn=in_turn: apply(c, one, in_turn))
+            found.append(await store.run(lambda c: get_meta(c, "last_fate")))
+        await store.close()
+        return found
+
+    assert asyncio.run(body()) == ["7", "7"]
 
 
 def test_a_slip_of_an_order_is_rendered_with_its_mark_and_money() -> None:

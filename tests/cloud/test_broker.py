@@ -43,6 +43,15 @@ def test_a_box_added_while_the_service_runs_connects_at_once(cloud: Cloud, cafe:
     box.acked([1])
 
 
+def test_a_line_that_is_only_looked_at_hears_its_pings(cloud: Cloud, secrets: dict[str, str]) -> None:
+    """As dispatch does it: what came is taken, nothing is waited for."""
+    address = Address("127.0.0.1", cloud.mqtt_port, "cafe-bar-01", secrets["cafe-bar-01"])
+    mqtt = Mqtt(address, "cafe-bar-01", keepalive_s=6)
+    heard = mqtt._heard
+    until(lambda: mqtt.receive(0) or mqtt._heard > heard)
+    mqtt.close()
+
+
 def test_wrong_passwords_and_unknown_names_are_refused(cloud: Cloud, secrets: dict[str, str]) -> None:
     for name, secret in (("cafe-bar-01", "wrong"), ("cafe-bar-01", ""), ("nobody-1234", "x"), ("", ""), ("cloud", "x")):
         with pytest.raises(Offline):
