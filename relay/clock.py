@@ -29,6 +29,6 @@ def wall_ms() -> int:
 
 def trust() -> str:
     """How far the wall clock is to be believed: ntp, rtc or none."""
-    if os.path.exists(SYNCED):  # noqa: PTH110: asked for each receipt, a tenth of a Path's time
+    if os.path.exists(SYNCED):  # noqa: PTH110 (asked for each receipt, and a Path takes ten times as long)
         return "ntp"
     return "rtc" if HAS_RTC else "none"
