@@ -173,10 +173,11 @@ def make(
     same_as: str = "",
 ) -> Fact:
     """`job`: a row with JOB's columns. `read` is None where nothing was found in it. `fixes`: field -> value.
-    What the shop's receipts were taught helps where the reading is not sure. `same_as`: see cloud/repeats.py."""
+    What the shop's receipts were taught helps where the reading is not sure, and where a person marked a place.
+    `same_as`: see cloud/repeats.py."""
     found, read = read is not None, read or Receipt()
-    if taught and found and confidence(read) < SURE:
-        read = teaching.by_lesson(read, taught, (lines or "").split("\n"))
+    if taught and found:
+        read = teaching.by_lesson(read, taught, (lines or "").split("\n"), SURE)
     receipt = corrected(read, fixes)
     at = moment(job, receipt, shop, sure="date" in fixes)
     total = amount(receipt.total)

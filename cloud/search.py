@@ -18,7 +18,6 @@ import sqlalchemy.ext.compiler
 from cloud import corrections, phones
 from cloud.facts import Places, fold
 from cloud.store.figures import facts, sold
-from cloud.store.rows import among
 from cloud.store.schema import jobs
 
 LOOK_S = 0.2
@@ -209,14 +208,16 @@ def _with_item(connection: sa.Connection, merchant: str, item: str, wanted: Want
     mine += [sold.c.day <= wanted.last] if wanted.last else []
     some = connection.execute(sa.select(sold.c.job_id).where(*mine).limit(SELDOM + 1)).scalars().all()
     if len(some) <= SELDOM:
-        return among(connection, (facts.c.merchant_id, facts.c.job_id), [(merchant, job) for job in set(some)])
-    return sa.exists().where(
+        seldom: sa.ColumnElement[bool] = facts.c.job_id.in_(sorted(set(some)))
+        return seldom
+    often: sa.ColumnElement[bool] = sa.exists().where(
         sold.c.merchant_id == merchant,
         sold.c.item == item,
         sold.c.day == facts.c.day,
         sold.c.job_id == facts.c.job_id,
         sold.c.n == facts.c.n,
     )
+    return often
 
 
 def _weekday() -> sa.ColumnElement[str]:

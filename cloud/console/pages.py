@@ -22,9 +22,13 @@ from cloud.console import (
     live,
     menu_pages,
     notices,
+    order_rules,
+    printing,
     receipts,
     setup,
+    slip_page,
     tables,
+    teach,
 )
 from cloud.console.desk import Ask, Desk, LoggedOut
 from cloud.context import Context
@@ -48,6 +52,10 @@ PAGES = (
     menu_pages,
     tables,
     notices,
+    order_rules,
+    printing,
+    slip_page,
+    teach,
 )
 
 

@@ -42,7 +42,11 @@ MENU = (
 
 SETUP: tuple[Place, ...] = (
     Place("analysis.shops", "/setup/shops", about="fleet.zone"),
+    Place("teach.title", "/setup/reading", scope="orders:write", about="teach.card"),
     Place("counter.front.title", "/setup/front", scope="owner", about="counter.front.card"),
+    Place("rules.orders.title", "/setup/orders", scope="orders:write", about="rules.orders.card"),
+    Place("rules.printing.title", "/setup/printing", scope="orders:write", about="rules.printing.card"),
+    Place("rules.slip.title", "/setup/slip", scope="orders:write", about="rules.slip.card"),
     Place("counter.menu.title", "/setup/menu", scope="orders:read", about="counter.menu.card"),
     Place("counter.tables.title", "/setup/tables", scope="orders:write", about="counter.tables.card"),
     Place("counter.notices.title", "/setup/notices", scope="owner", about="counter.notices.card"),

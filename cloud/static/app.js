@@ -138,6 +138,21 @@
   });
   setInterval(ding, 8000);
 
+  // A picture of what a form describes, made anew while it is changed.
+  for (const form of document.querySelectorAll("form[data-preview]")) {
+    const picture = document.querySelector(".preview img");
+    const wrong = document.querySelector(".preview .problem");
+    let waiting;
+    const look = () => {
+      const fields = new URLSearchParams([...new FormData(form)].filter(([name, value]) => name !== "csrf" && typeof value === "string"));
+      fields.set("form", "1");
+      picture.src = `${form.dataset.preview}?${fields}`;
+    };
+    picture.addEventListener("load", () => { wrong.hidden = true; });
+    picture.addEventListener("error", () => { wrong.hidden = false; });
+    form.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(look, 400); });
+  }
+
   localTimes(document);
   if (body.classList.contains("live")) {
     countdowns();

@@ -15,6 +15,7 @@ from openpyxl import load_workbook
 from cloud.store.figures import facts
 from tests.cloud.browser import Browser
 from tests.cloud.conftest import PASSWORD, Cloud
+from tests.cloud.test_tenants import all_routes
 from tests.demo_shop import fill
 
 AXE = Path(axe_core_python.__file__).with_name("axe.min.js").read_text()
@@ -33,12 +34,27 @@ PAGES = (
     "/analysis/people",
     "/analysis/compare?range=7",
     "/customers",
-    "/customers/demo-0000",
     "/customers/import",
     "/boxes",
     "/setup",
     "/setup/shops",
+    "/setup/reading",
+    "/setup/orders?rule=new&try=1&channel=shop&kind=takeaway&day=0&clock=12:00",
+    "/setup/printing?part=new",
+    "/setup/slip",
+    "/setup/front",
+    "/setup/menu",
+    "/setup/tables",
+    "/setup/notices",
+    "/setup/boxes",
+    "/setup/people",
+    "/setup/apps",
+    "/setup/keys",
+    "/setup/webhooks",
+    "/setup/password",
 )
+WITH_AN_ID = ("/receipts/{doubtful}", "/boxes/{box}", "/customers/demo-0000")
+NO_PAGES = {"/live", "/login", "/oauth/authorize", "/setup/menu/table.csv", "/setup/slip/picture"}
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +74,11 @@ def doubtful(shop: Cloud) -> str:
     with engine.connect() as connection:
         found = connection.execute(sa.select(facts.c.job_id).order_by(facts.c.confidence, facts.c["at"])).scalars()
         return str(found.first())
+
+
+def shop_box(shop: Cloud) -> str:
+    with sa.create_engine(f"sqlite:///{shop.database}").connect() as connection:
+        return str(connection.execute(sa.text("SELECT min(id) FROM boxes")).scalar())
 
 
 @pytest.fixture(scope="module")
@@ -88,12 +109,18 @@ def visitor(request: pytest.FixtureRequest, shop: Cloud, window: Browser) -> tup
     return window, lang
 
 
-@pytest.mark.parametrize("path", [*PAGES, "/receipts/{doubtful}"])
+def test_no_page_is_left_out(tmp_path: Path) -> None:
+    routes = {path for method, path in all_routes(tmp_path) if method == "GET" and "{" not in path}
+    pages = {path for path in routes if not path.startswith(("/v1/", "/-/", "/healthz", "/metrics", "/.well-known"))}
+    assert pages - NO_PAGES == {path.partition("?")[0] for path in PAGES}
+
+
+@pytest.mark.parametrize("path", [*PAGES, *WITH_AN_ID])
 def test_every_page_fits_speaks_and_is_accessible(
     shop: Cloud, visitor: tuple[Browser, str], doubtful: str, path: str
 ) -> None:
     window, lang = visitor
-    window.open(shop.url + path.format(doubtful=doubtful))
+    window.open(shop.url + path.format(doubtful=doubtful, box=shop_box(shop)))
     window.find("main")
     assert window.run("return document.documentElement.lang") == lang
     assert window.run("return document.documentElement.scrollWidth <= window.innerWidth + 1")
@@ -123,6 +150,84 @@ def test_a_wrong_value_is_refused_with_a_reason(shop: Cloud, anna: httpx.Client,
     assert answer.status_code == 422
     assert "Not an amount" in answer.text
     assert "Not a date" in answer.text
+
+
+def test_a_place_is_marked_tried_learned_and_forgotten(shop: Cloud, visitor: tuple[Browser, str]) -> None:
+    window, _ = visitor
+    window.open(shop.url + "/setup/reading?field=cashier")
+    window.click(".marks a")  # the likeliest place on the first line that has one
+    window.find(".marks a[aria-current]")
+    label = window.run("return document.querySelector('input[name=label]').value")
+    window.click(".teach form .yes")
+    window.find("[role=status]")
+    assert label in window.run("return [...document.querySelectorAll('.lessons code')].map((c) => c.textContent)")
+    window.click(".lessons button")
+    window.until("!document.querySelector('.lessons code')")
+
+
+def test_rules_are_made_ordered_tried_and_taken_away(shop: Cloud, visitor: tuple[Browser, str]) -> None:
+    window, _ = visitor
+    for action, most in (("accept", "30"), ("reject", "")):
+        window.open(shop.url + "/setup/orders?rule=new")
+        window.click(f"#edit [name=action][value={action}]")
+        window.click("#edit [name=kinds][value=delivery]")
+        window.run("document.querySelector('#edit [name=amount_to]').value = arguments[0]", most)
+        window.click("#edit button.yes")
+        window.until(f"document.querySelectorAll('ol.rows [name=number]').length >= {1 if action == 'accept' else 4}")
+    ask = "/setup/orders?try=1&channel=shop&kind=delivery&day=0&clock=12:00&load=0&amount="
+
+    def said(amount: str) -> str:
+        window.open(shop.url + ask + amount)
+        return str(window.run("return document.querySelector('p[role=status]').innerText"))
+
+    dear, cheap = said("30.01"), said("30")
+    assert "2" in dear
+    assert "1" in cheap
+    assert dear != cheap
+    window.click("ol.rows li:first-child button")  # down: now the rejection comes first
+    window.find("ol.rows")
+    assert said("30") == said("31")
+    for _ in range(2):
+        left = window.run("return document.querySelectorAll('ol.rows [value=remove]').length")
+        window.click("ol.rows li:first-child form:last-of-type button")
+        window.until(f"document.querySelectorAll('ol.rows [value=remove]').length < {left}")
+
+
+def test_a_part_gets_its_printer(shop: Cloud, visitor: tuple[Browser, str]) -> None:
+    window, _ = visitor
+    window.open(shop.url + "/setup/printing?part=new")
+    window.run(
+        "for (const [n, v] of [['part', 'bar'], ['label', 'BAR']]) document.querySelector(`[name=${n}]`).value = v"
+    )
+    window.run("document.querySelector('input[name=categories][maxlength]').value = 'drinks, wine'")
+    window.click("#edit button.yes")
+    window.until("document.querySelector('ol.rows b')?.innerText === 'BAR'")
+    assert "drinks, wine" in window.text()
+    window.click("ol.rows form button")
+    window.find("ol.rows .empty")
+
+
+def test_the_slip_is_shown_as_it_is_printed(shop: Cloud, visitor: tuple[Browser, str], anna: httpx.Client) -> None:
+    window, _ = visitor
+    window.open(shop.url + "/setup/slip")
+    before = window.run("return document.querySelector('.preview img').src")
+    window.run("document.querySelector('[name=footer]').value = ''")
+    window.type("[name=footer]", "See you soon")
+    window.until(
+        f"document.querySelector('.preview img').src !== {before!r} && document.querySelector('.preview img').complete"
+    )
+    shown = window.run("return document.querySelector('.preview img').src").removeprefix(shop.url)
+    drawn = anna.get(shown.replace("80mm", "58mm"))
+    window.click("form.add button.yes")
+    window.until("document.querySelector('[name=footer]').value === 'See you soon'")
+    key = shop.command("key", "add", "Corner Cafe")
+    printed = httpx.get(
+        shop.url + "/v1/shop/slip.png", params={"columns": 32}, headers={"Authorization": f"Bearer {key}"}, timeout=30
+    )
+    assert drawn.content[:4] == b"\x89PNG"
+    assert drawn.content == printed.content == anna.get("/setup/slip/picture?paper=58mm").content
+    bad = anna.get("/setup/slip/picture", params={"form": "1", "header": "x" * 101})
+    assert bad.status_code == 422
 
 
 @pytest.mark.covers("A17")
