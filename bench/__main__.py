@@ -6,7 +6,7 @@ journal   durable receipts a second beside the disk's floor and a bare SQLite lo
 backlog   9,000 receipts that wait, and live ones beside them                           bench/backlog.py
 orders    an accepted order: to the first byte at the printer, to the first audio frame      bench/orders.py
 console   the console over a million receipts: p95 of its pages                          bench/console.py
-cloud     ingest beside a paho subscriber, two workers, lookups meanwhile, 10,000 boxes   bench/cloud.py
+cloud     ingest beside a paho subscriber, two workers, lookups meanwhile, 10,000 boxes   bench/cloud/
 reading   accuracy of what is read, and its speed                                        bench/reading.py
 """
 
@@ -16,7 +16,6 @@ import argparse
 import importlib
 import os
 import platform
-from pathlib import Path
 
 PARTS = ("relay", "journal", "forward", "backlog", "orders", "reading")
 LONG = ("cloud", "console")  # only when they are named
@@ -29,16 +28,21 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", help="of: " + ", ".join(PARTS + LONG))
     parser.add_argument("--quick", action="store_true", help="fewer rounds: to see that it runs")
     args = parser.parse_args()
+    own: tuple[str, ...] = ()  # parts of a part: python -m bench cloud lookup
+    if args.parts[:1] == ["cloud"]:
+        own, args.parts = tuple(args.parts[1:]), ["cloud"]
+        from bench.cloud import PARTS as known
+
+        if wrong := set(own) - set(known):
+            parser.error(f"no such part of cloud: {', '.join(sorted(wrong))}; there are {', '.join(known)}")
     if wrong := set(args.parts) - set(PARTS + LONG):
         parser.error(f"no such part: {', '.join(sorted(wrong))}")
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     failed = 0
     for part in args.parts or PARTS:
-        if not (Path(__file__).parent / f"{part}.py").exists():
-            print(f"\n## {part}: not yet")
-            continue
         print(f"\n## {part}", flush=True)
-        failed |= importlib.import_module(f"bench.{part}").main(quick=args.quick) or 0
+        more = {"parts": own} if own else {}
+        failed |= importlib.import_module(f"bench.{part}").main(quick=args.quick, **more) or 0
     return failed
 
 

@@ -77,7 +77,7 @@ class _Job:
 
 
 @dataclass(slots=True)
-class _Sorted:
+class Sorted:
     """A batch, decoded."""
 
     jobs: list[_Job] = field(default_factory=list)
@@ -91,15 +91,16 @@ class _Sorted:
 
 
 class Intake:
-    """Ingest without a network: `take(batch)` -> Outcome. One per worker; call it from one thread at a time."""
+    """Ingest without a network: `take(batch)` -> Outcome. One per worker; one take() at a time."""
 
     def __init__(self, store: Store, config: CloudConfig, leases: Leases | None = None) -> None:
         self._store, self._config, self._leases = store, config, leases
         self._owners = box_table.Owners(store)
 
-    def take(self, batch: list[Publish]) -> Outcome:
-        """Raises what sqlalchemy raises when the database is away; the batch may then be given again. Raises Stale."""
-        sorted_ = self._sort(batch)
+    def take(self, batch: list[Publish], ready: Sorted | None = None) -> Outcome:
+        """`ready`: what sort() made of it, good for one try. Raises what sqlalchemy raises when the database is away;
+        the batch may then be given again. Raises Stale."""
+        sorted_ = self.sort(batch) if ready is None else ready
         try:
             return self._commit(sorted_)
         except (
@@ -111,14 +112,15 @@ class Intake:
         ) as e:
             if len(batch) == 1:
                 log.error("set aside topic=%s: the database does not take it: %s", batch[0].topic, _short(e))
-                return self._commit(_Sorted(aside=[(batch[0], None, f"the database does not take it: {_short(e)}")]))
+                return self._commit(Sorted(aside=[(batch[0], None, f"the database does not take it: {_short(e)}")]))
         whole = Outcome()
         for message in batch:  # one of them is bad, or another worker was quicker: each by itself
             _join(whole, self.take([message]))
         return whole
 
-    def _sort(self, batch: list[Publish]) -> _Sorted:
-        out, known = _Sorted(), []
+    def sort(self, batch: list[Publish]) -> Sorted:
+        """Decoded and judged; may be called beside a take(). Raises what sqlalchemy raises."""
+        out, known = Sorted(), []
         for message in batch:
             try:
                 known.append((message, *sender_of(message.topic)))
@@ -153,7 +155,7 @@ class Intake:
                 out.reports.append((owner, box, value))
         return out
 
-    def _commit(self, batch: _Sorted) -> Outcome:
+    def _commit(self, batch: Sorted) -> Outcome:
         out = Outcome()
         with self._store.write() as connection:
             if self._leases is not None:
@@ -185,7 +187,7 @@ class Intake:
     def _jobs(
         self,
         connection: sa.Connection,
-        batch: _Sorted,
+        batch: Sorted,
         came: dict[journals.Journal, list[Run]],
         out: Outcome,
     ) -> None:
@@ -228,7 +230,7 @@ class Intake:
             _fill_in(connection, job)
         out.stored += len(rows)
 
-    def _parts(self, connection: sa.Connection, batch: _Sorted, out: Outcome) -> None:
+    def _parts(self, connection: sa.Connection, batch: Sorted, out: Outcome) -> None:
         """Keep the pieces; where all are there, the job is put together and goes the way of the others."""
         touched: dict[tuple[str, str, str, int, bytes], int] = {}
         known = _known(connection, {(mer, box, p.epoch, p.seq) for mer, box, p, _ in batch.parts})
@@ -281,7 +283,7 @@ class Intake:
         box: str,
         tomb: Tombstone,
         came: dict[journals.Journal, list[Run]],
-        batch: _Sorted,
+        batch: Sorted,
         out: Outcome,
     ) -> None:
         if journals.foreign(connection, {(merchant, box, tomb.epoch)}):

@@ -1,7 +1,8 @@
 """An ingest worker: takes what boxes publish, has it stored, and only then acknowledges.
 
-One thread, one broker connection with a clean session. Whatever has arrived is one transaction; when it is busy, it
-waits `batch_ms` for more. After the commit go, in one write, the PUBACKs to the broker and the acks to the boxes. Acks
+One broker connection with a clean session, and one thread that speaks there. Whatever has arrived is one transaction;
+when it is busy, it waits `batch_ms` for more, and decodes the next batch while a second thread commits this one: nobody
+waits for the disk's sync. After the commit go, in one write, the PUBACKs to the broker and the acks to the boxes. Acks
 travel with QoS 0: a lost one costs a re-send that is answered `duplicate`, and a broker need not keep them.
 Where there are several workers (PostgreSQL) each takes the messages of the shards it owns (cloud/leases.py), and lets
 those of others go: their boxes send again what nobody acknowledged.
@@ -13,13 +14,14 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from cloud import metrics
 from cloud.auth import Buckets
-from cloud.batch import Answer, Intake, Outcome, shard_in
+from cloud.batch import Answer, Intake, Outcome, Sorted, shard_in
 from cloud.leases import Stale
 from cloud.line import FIRST_S, Line
 from cloud.mqtt import Mqtt, Publish
@@ -35,8 +37,15 @@ QUOTA_BURST_S = 4  # a box may send so many seconds' worth at once
 QUOTA_BYTES = 16_384  # of a message: each so many more count as another one
 
 
+class Storing(NamedTuple):
+    """A batch on its way into the database."""
+
+    batch: list[Publish]  # all that came, also what is let go
+    outcome: Future[Outcome | None]  # None: we were told to stop before the database came back
+
+
 class Ingest(Line):
-    """`run()` is a thread's work, until `stopping` is set; it finishes the batch it has."""
+    """`run()` is a thread's work, until `stopping` is set; it finishes the batches it has."""
 
     name = "ingest"
 
@@ -62,28 +71,55 @@ class Ingest(Line):
         self._heard = set()
         self._listen(mqtt)
         self._works(mqtt)
-        size, window = self._config.ingest.batch, self._config.ingest.batch_ms / 1000
-        while not self._stopping.is_set():
-            if self._leases is not None:
-                self._listen(mqtt)
-            batch = mqtt.receive(0.25)
-            if len(batch) >= BUSY:
-                self._busy_until = time.monotonic() + BUSY_S
-                end = time.monotonic() + window
-                while len(batch) < size and (left := end - time.monotonic()) > 0:
-                    batch += mqtt.receive(left)
-            for start in range(0, len(batch), size):
-                some = batch[start : start + size]
-                outcome = self._store_it(self._within_quota(some))
-                if outcome is None:
+        with ThreadPoolExecutor(1, "ingest-store") as storer:
+            storing: Storing | None = None
+            while not self._stopping.is_set():
+                if self._leases is not None:
+                    self._listen(mqtt)
+                batch = self._gather(mqtt, 0 if storing else 0.25)
+                next_one = self._begin(storer, batch) if batch else None
+                if storing is not None and not self._finish(mqtt, storing):
                     return
-                mqtt.ack(some)
-                _answer(mqtt, outcome.answers)
-            if batch:
-                self._bell.ring()
-            if time.monotonic() >= self._next_want:
-                self._next_want = time.monotonic() + 1
-                self._want(mqtt)
+                storing = next_one
+                if storing is not None and not self.busy():
+                    if not self._finish(mqtt, storing):
+                        return
+                    storing = None
+                if time.monotonic() >= self._next_want:
+                    self._next_want = time.monotonic() + 1
+                    self._want(mqtt)
+            if storing is not None:
+                self._finish(mqtt, storing)
+
+    def _gather(self, mqtt: Mqtt, wait_s: float) -> list[Publish]:
+        """What has arrived; when that is much, what comes in the next `batch_ms` too."""
+        size, window = self._config.ingest.batch, self._config.ingest.batch_ms / 1000
+        batch = mqtt.receive(wait_s)
+        if len(batch) >= BUSY:
+            self._busy_until = time.monotonic() + BUSY_S
+            end = time.monotonic() + window
+            while len(batch) < size and (left := end - time.monotonic()) > 0:
+                batch += mqtt.receive(left)
+        return batch
+
+    def _begin(self, storer: ThreadPoolExecutor, batch: list[Publish]) -> Storing:
+        """Storing it; decoding is done here, while the batch before may still be committed."""
+        mine = self._ours(self._within_quota(batch))
+        try:
+            ready = self._intake.sort(mine)
+        except sa.exc.SQLAlchemyError:  # whose boxes they are cannot be asked now: storing says it, and tries again
+            ready = None
+        return Storing(batch, storer.submit(self._store_it, mine, ready))
+
+    def _finish(self, mqtt: Mqtt, storing: Storing) -> bool:
+        """Wait for the commit, then acknowledge. False: we stop, and it was not stored."""
+        outcome = storing.outcome.result()
+        if outcome is None:
+            return False
+        mqtt.ack(storing.batch)
+        _answer(mqtt, outcome.answers)
+        self._bell.ring()
+        return True
 
     def busy(self) -> bool:
         """Boxes bring much just now: what can wait may wait."""
@@ -101,20 +137,20 @@ class Ingest(Line):
                 self._log.warning("beyond quota messages=%d topic=%s", beyond, over.most_common(1)[0][0])
         return kept
 
-    def _store_it(self, batch: list[Publish]) -> Outcome | None:
-        """None: we were told to stop before the database came back."""
+    def _ours(self, batch: list[Publish]) -> list[Publish]:
+        """Those of the shards that we own now."""
+        if self._leases is None:
+            return batch
+        held = self._leases.held
+        return [message for message in batch if shard_in(message) in held]
+
+    def _store_it(self, batch: list[Publish], ready: Sorted | None) -> Outcome | None:
+        """`ready`: the batch decoded. None: we were told to stop before the database came back."""
         pause = FIRST_S
-        while True:
-            if not batch:
-                return Outcome()
-            if self._leases is not None:
-                held = self._leases.held
-                batch = [message for message in batch if shard_in(message) in held]
-                if not batch:
-                    return Outcome()
+        while batch:
             try:
                 began = time.perf_counter()
-                outcome = self._intake.take(batch)
+                outcome = self._intake.take(batch, ready)
                 metrics.batch(outcome, len(batch), time.perf_counter() - began)
                 return outcome
             except Stale as error:
@@ -125,6 +161,8 @@ class Ingest(Line):
                 if self._stopping.wait(pause):
                     return None
                 pause = min(pause * 2, 5)
+            batch, ready = self._ours(batch), None
+        return Outcome()
 
     def _want(self, mqtt: Mqtt) -> None:
         """Ask boxes for numbers that are missing longer than `want_after_s`; again after twice that, up to an hour."""

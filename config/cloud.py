@@ -82,7 +82,7 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class Ingest:
-    batch: int = key(200, "Most messages in one transaction.", low=1, high=10000)
+    batch: int = key(1000, "Most messages in one transaction.", low=1, high=10000)
     batch_ms: int = key(
         10,
         "When busy, a transaction waits this long for more messages, in ms. A single one never waits.",

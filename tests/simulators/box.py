@@ -53,13 +53,14 @@ def paper(number: int) -> str:
     return PAPER.format(number=number, minute=number % 60)
 
 
-def job(epoch: str, seq: int, text: str | None = None, **changes: Any) -> Captured:
-    """A captured job whose number, total and time a box has read."""
+def job(epoch: str, seq: int, text: str | None = None, rules: str = "simulated", **changes: Any) -> Captured:
+    """A captured job whose number, total and time a box has read. `rules`: that it read them with; others than the
+    cloud's own have it read the job again."""
     text = paper(seq) if text is None else text
     raw = b"\x1b@" + text.encode("cp437", "replace") + b"\x1dV\x00"
     clock = Clock("boot", seq % 1_000_000, now_ms(), Trust.NTP)
     seen = Reading(
-        rules_version="simulated",
+        rules_version=rules,
         lines=text.splitlines(),
         receipts=[Receipt(Kind.SALE, number=str(seq), date="2026-11-22", time="09:30", currency="EUR", total=1230)],
     )
