@@ -73,6 +73,9 @@ class Alerts:
     def get(self, kind: str, subject: str = "") -> Alert | None:
         return self._alerts.get((kind, subject))
 
+    def any(self, state: State) -> bool:
+        return any(alert.state is state for alert in self._alerts.values())
+
     def raise_(self, kind: str, subject: str, text: str, sound: str = "fault", say: Sequence[str] = ()) -> None:
         """Nothing happens where this alert stands already with the same text. `say`: words behind the sound."""
         key = (kind, subject)

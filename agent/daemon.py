@@ -15,6 +15,7 @@ from agent.button import Button
 from agent.child import Reader
 from agent.commands import Commands
 from agent.door import Door, Refused, RelayGone
+from agent.feed_button import FeedButton
 from agent.health import Health
 from agent.mqtt import Mqtt
 from agent.orders import Orders
@@ -113,6 +114,8 @@ class Agent:
         start("clock-floor", self._keep_floor)
         if self.box.alerts.button:
             start("button", Button(self.box.alerts.button, self.alerts.acknowledge).run)
+        if self.box.alerts.feed_button:
+            start("feed-button", FeedButton(self.door, self.alerts).run)
         if self.box.alerts.test_at:
             start("daily-test", self.alerts.daily_test)
         start("state", lambda: state.serve(Path(self.box.box.state_dir), self.health.local))

@@ -164,6 +164,9 @@ class Alerts:
     button: str = key(
         "", "A button that acknowledges: an input device such as /dev/input/event0 (overlay gpio-key). Empty: none."
     )
+    feed_button: bool = key(
+        True, "The printer's feed button, held for two seconds, acknowledges where the printer reports it."
+    )
     test_at: str = key("", "Time of a daily test sound, for example 10:45. Empty: none.", check=_clock)
 
 

@@ -29,6 +29,7 @@ class Status:
     cover_open: bool | None = None
     error: bool | None = None
     drawer_open: bool | None = None
+    feed_button: bool | None = None  # somebody holds it down; Star does not tell
 
     @property
     def trouble(self) -> str:
@@ -48,6 +49,7 @@ class Status:
             "cover_open": self.cover_open,
             "error": self.error,
             "drawer_open": self.drawer_open,
+            "feed_button": self.feed_button,
         }
 
 
@@ -57,7 +59,7 @@ UNKNOWN = Status()
 def from_eot(n: int, byte: int, was: Status) -> Status:
     """The answer to DLE EOT n (1 printer, 2 why off-line, 3 error, 4 roll paper)."""
     if n == 1:
-        return replace(was, online=not byte & 0x08, drawer_open=not byte & 0x04)
+        return replace(was, online=not byte & 0x08, drawer_open=not byte & 0x04, feed_button=bool(byte & 0x40))
     if n == 2:
         status = replace(was, cover_open=bool(byte & 0x04), error=bool(byte & 0x40))
         return replace(status, paper="out") if byte & 0x20 else status
@@ -86,6 +88,7 @@ def from_asb(four: bytes, was: Status) -> Status:
         cover_open=bool(first & 0x20),
         error=bool(second & 0x6C),
         drawer_open=not first & 0x04,
+        feed_button=bool(first & 0x40 or second & 0x02),
     )
 
 

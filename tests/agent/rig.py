@@ -38,6 +38,7 @@ class Printer:
         self.paper = bytearray()
         self.answers = True  # False: it takes bytes like a dead network print server
         self.paper_out = False
+        self.feed_button = False  # held down
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = self._server.getsockname()[1]
         self._changed = threading.Condition()
@@ -109,6 +110,7 @@ class Printer:
                     break
                 size = 3
                 bad = {2: 0x20, 4: 0x60}.get(rest[2], 0) if self.paper_out else 0
+                bad |= 0x40 if self.feed_button and rest[2] == 1 else 0
                 answer = bytes([0x12 | bad]) if rest[0] == 0x10 else bytes([0x0C if self.paper_out else 0])
             elif rest[:3] == b"\x1d(H"[: len(rest[:3])]:
                 if len(rest) < 5 or len(rest) < (total := 5 + int.from_bytes(rest[3:5], "little")):

@@ -345,6 +345,15 @@ def test_an_order_that_waits_for_a_person_is_announced_until_it_is_decided(box: 
     box.cloud.wait(lambda: not any("new_order:o-1" in a for a in box.cloud.alerts), "it is over")
 
 
+def test_the_printers_feed_button_acknowledges(box: Rig) -> None:
+    args = {"order": "r-1", "kind": "takeaway", "number": "41", "table": ""}
+    box.cloud.say("commands", messages.new(messages.Command, name="announce", args=args))
+    box.cloud.wait(lambda: any("new_order:r-1 (sounding)" in a for a in box.cloud.alerts), "it sounds")
+    box.printer.feed_button = True
+    box.cloud.wait(lambda: any("new_order:r-1 (acknowledged)" in a for a in box.cloud.alerts), "it is acknowledged")
+    box.printer.feed_button = False
+
+
 @pytest.mark.covers("A25")
 def test_an_order_recorded_and_played_again_later_prints_nothing(box: Rig) -> None:
     """The same message after a restart, and one whose slip was printed by an earlier agent.db."""

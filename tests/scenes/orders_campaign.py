@@ -40,12 +40,13 @@ LOOKS_S = 1.0
 
 @dataclass
 class Found:
-    """What a campaign found; the first four lists must stay empty."""
+    """What a campaign found; its lists must stay empty."""
 
     duplicates: list[str] = field(default_factory=list)  # a part with more than one slip without a mark
     silent: list[str] = field(default_factory=list)  # a part of an accepted order: neither paper nor alert ever
     untrue: list[str] = field(default_factory=list)  # the state says something else than the paper
     late: list[str] = field(default_factory=list)  # a part without paper after PROMISE_S, and no alert stood for it
+    broken: list[str] = field(default_factory=list)  # faults that could not be made, or did not end
     orders: int = 0
     states: dict[str, int] = field(default_factory=dict)
     slips: int = 0
@@ -55,7 +56,7 @@ class Found:
     seconds: float = 0.0
 
     def bad(self) -> bool:
-        return bool(self.duplicates or self.silent or self.untrue or self.late)
+        return bool(self.duplicates or self.silent or self.untrue or self.late or self.broken)
 
 
 @dataclass(frozen=True)
@@ -141,9 +142,10 @@ class Campaign:
             self._start()
             threading.Thread(target=self._watch, daemon=True).start()
             self._order_all()
-            self.faults.stop()
+            broken = self.faults.stop()
             self._settle()
             found = self.judge()
+            found.broken = broken
             found.seconds = round(time.monotonic() - began, 1)
             return found
         finally:
