@@ -40,8 +40,10 @@ BUFFER = 16384  # bytes between the loop and the thread
 CHUNK = 4096  # bytes in one transfer
 ANSWER = 4096  # a multiple of every packet size: less would overflow, and lose the answer
 CONTROL_MS = 500
+RELEASE_S = 0.05  # until the interface is released once more
+GIVE_BACK_S = 2.0  # a relay that stops waits so long for it
 BULK, ENDPOINT_IN, HALTED = 2, 0x80, errno.EPIPE
-LIBUSB_PIPE = -9
+LIBUSB_PIPE, LIBUSB_INTERRUPTED = -9, -10
 ALL_WELL = port_status(ready=True, paper=True, error=False)
 
 
@@ -63,11 +65,13 @@ class UsbLink:
         self._open = False
         self._error = ""
         self._device: Any = None
-        self._interrupted = threading.Lock()
+        self._transfers = threading.Condition()  # holds the next two
+        self._under_way, self._over = 0, False
         self._control = threading.Lock()  # a request to the printer is under way, or the printer is being given back
         self._sending = False
         self._watch: Watch | None = None
-        threading.Thread(target=self._live, daemon=True, name=f"usb {found.port}").start()
+        self._lives = threading.Thread(target=self._live, daemon=True, name=f"usb {found.port}")
+        self._lives.start()
 
     def _stuff(self) -> int:
         """Fill the buffer, so that fileno() is not writable before the printer is open. -> bytes to be thrown away."""
@@ -109,9 +113,14 @@ class UsbLink:
             raise DeviceGone(f"usb write to {self.peer}: {self._error or error}") from error
 
     def close(self) -> None:
-        """The printer is given back to the kernel soon after, by the link's own thread."""
+        """The printer is given back to the kernel soon after, by the link's own thread. No daemon waits for that: a
+        process that ends in the middle of it crashes in libusb."""
         self._sock.close()
-        threading.Thread(target=self._interrupt, daemon=True, name=f"usb {self._found.port} closes").start()
+        threading.Thread(target=self._end, name=f"usb {self._found.port} closes").start()
+
+    def _end(self) -> None:
+        self._interrupt()
+        self._lives.join(GIVE_BACK_S)
 
     def watch(self, tell: Callable[..., None]) -> None:
         """tell(online=, paper=, error=) whenever the port status byte says something new. A printer that has never said
@@ -135,7 +144,7 @@ class UsbLink:
     def _port_status(self) -> int | None:
         """None when it does not answer. Raises OSError once the printer is to be given back."""
         with self._control:
-            if self._interrupted.locked():
+            if self._over:
                 raise OSError(errno.ENODEV, "closed")
             try:
                 answer = self._device.ctrl_transfer(TO_HOST, GET_PORT_STATUS, 0, self._interface, 1, CONTROL_MS)
@@ -212,24 +221,32 @@ class UsbLink:
                 usb.util.dispose_resources(self._device)
 
     def _interrupt(self) -> None:
-        """End the transfers that are under way: the kernel does that when the interface is released."""
-        if self._device is None or not self._interrupted.acquire(blocking=False):
+        """End the transfers that are under way: the kernel does that when the interface is released. One that is just
+        about to begin takes the interface again by itself, so it is released until none is left."""
+        if self._device is None:
             return
         if self._watch is not None:
             self._watch.stop()
-        os.eventfd_write(self._stop, 1)
-        with contextlib.suppress(OSError):
-            self._device.backend.release_interface(self._device._ctx.handle, self._interface)
+        with self._transfers:
+            if self._over:
+                return
+            self._over = True
+            os.eventfd_write(self._stop, 1)
+            while True:  # under the lock: what has ended may be given back only afterwards
+                with contextlib.suppress(OSError):
+                    self._device.backend.release_interface(self._device._ctx.handle, self._interface)
+                if self._transfers.wait_for(lambda: not self._under_way, RELEASE_S):
+                    return
 
     def _to_printer(self) -> None:
         while data := self._next():
             view = memoryview(bytearray(data))
             self._sending = True
-            while view and not self._interrupted.locked():
-                count, code = self._put(self._out, view, 0)
+            while view and not self._over:
+                count, code = self._move(self._out, view)
                 self.taken += count
                 view = view[count:]
-                if code == LIBUSB_PIPE and not self._interrupted.locked():
+                if code == LIBUSB_PIPE and not self._over:
                     self._clear(self._out)
                 elif code:
                     self._error = self._error or _words(self._device, code)
@@ -242,25 +259,38 @@ class UsbLink:
         poll.register(self._inner, select.POLLIN)
         poll.register(self._stop, select.POLLIN)
         poll.poll()
-        return b"" if self._interrupted.locked() else _received(self._inner)
+        return b"" if self._over else _received(self._inner)
 
     def _from_printer(self) -> None:
         if not self._into:
             return
         buffer = bytearray(ANSWER)
         while True:
-            count, code = self._put(self._into, memoryview(buffer), 0)
+            count, code = self._move(self._into, memoryview(buffer))
             if count:
                 try:
                     self._inner.sendall(buffer[:count])
                 except OSError:
                     return
-            if code == LIBUSB_PIPE and not self._interrupted.locked():
+            if code == LIBUSB_PIPE and not self._over:
                 self._clear(self._into)
-            elif code or self._interrupted.locked():
+            elif code or self._over:
                 self._error = self._error or _words(self._device, code)
                 self._interrupt()
                 return
+
+    def _move(self, endpoint: int, data: memoryview) -> tuple[int, int]:
+        """_put, until the printer is to be given back."""
+        with self._transfers:
+            if self._over:
+                return 0, LIBUSB_INTERRUPTED
+            self._under_way += 1
+        try:
+            return self._put(endpoint, data, 0)
+        finally:
+            with self._transfers:
+                self._under_way -= 1
+                self._transfers.notify_all()
 
     def _put(self, endpoint: int, data: memoryview, timeout_ms: int) -> tuple[int, int]:
         """One bulk transfer, either way; 0 ms waits for ever. -> (bytes that went, libusb's error code or 0).

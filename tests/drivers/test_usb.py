@@ -111,12 +111,6 @@ class Cable(UsbLink):
     def _give_back(self, detached: bool) -> None:
         self.given_back.set()
 
-    def _interrupt(self) -> None:
-        with self.changed:
-            super()._interrupt()
-            self.cut = True
-            self.changed.notify_all()
-
     def _put(self, endpoint: int, data: memoryview, timeout_ms: int) -> tuple[int, int]:
         with self.changed:
             if endpoint & 0x80:
@@ -150,7 +144,7 @@ class Cable(UsbLink):
     handle = None
 
     def release_interface(self, handle: object, interface: int) -> None:
-        pass
+        self.pull()
 
     def libusb_strerror(self, code: int) -> bytes:
         return b"No such device"
@@ -228,6 +222,35 @@ def test_closing_gives_it_back_while_it_takes_nothing(cable: Cable) -> None:
     cable.close()
     assert cable.given_back.wait(30)
     assert cable.taken == 0
+
+
+class Late(Cable):
+    """A transfer that was about to begin when the interface was released: the kernel lets it take it again."""
+
+    def __init__(self) -> None:
+        self.released = 0
+        super().__init__()
+
+    def release_interface(self, handle: object, interface: int) -> None:
+        with self.changed:
+            self.released += 1
+            self.changed.notify_all()
+
+    def _put(self, endpoint: int, data: memoryview, timeout_ms: int) -> tuple[int, int]:
+        with self.changed:
+            self.changed.wait_for(lambda: self.released > 0, 60)
+            before = self.released
+            self.changed.wait_for(lambda: self.released > before, 60)
+        return 0, NO_DEVICE
+
+
+@pytest.mark.covers("F49")
+def test_a_transfer_that_begins_too_late_does_not_keep_the_printer() -> None:
+    """It would block for ever, and every later opening find the printer in use."""
+    late = Late()
+    opened(late)
+    late.close()
+    assert late.given_back.wait(30)
 
 
 @pytest.mark.covers("F44", "F45")
