@@ -25,10 +25,10 @@ from typing import Any, TypeVar
 from relay import priority, rescue, schema
 from relay.loop import Loop
 from relay.recording import Recording
+from relay.space import Space
 from relay.store import Full, Key, Ruined, Store
 
 R = TypeVar("R")
-RESERVE = 128 * 1024  # disk space kept for tombstones
 CHECKPOINT_AFTER = 2 * 1024 * 1024  # bytes written to the WAL since the last one, when nothing waits
 CHECKPOINT_AT_ONCE = 16 * 1024 * 1024
 TRY_AGAIN_S = 2.0  # when the disk was full
@@ -79,10 +79,11 @@ class Journal:
         self._owed: list[tuple[int, int, str]] = []  # life, id, reason: tombstones that could not be written yet
         self._unchecked = 0  # bytes in the WAL
         self._checkpoint_after = CHECKPOINT_AFTER
-        self._full = False  # the disk was full, and the reserve is spent
+        self._space = Space(folder)
         self._lost_last = False  # the last job that ended could not be kept
         self._pouring = False  # a big job is coming in: its cut must not wait for a checkpoint
         self._lock_file: int | None = None
+        self._is_unusable = False  # the folder, and that was told
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
 
     # ------------------------------------------------------------------ the loop's side
@@ -93,9 +94,10 @@ class Journal:
             self.folder.mkdir(parents=True, exist_ok=True)
             fd = os.open(self.folder / "capture.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            log.error(
-                "journal=unusable folder=%s error=%s hint=printing goes on, nothing is captured", self.folder, error
-            )
+            if not self._is_unusable:
+                hint = "printing goes on, nothing is captured; it is tried again"
+                log.error("journal=unusable folder=%s error=%s hint=%s", self.folder, error, hint)
+            self._is_unusable = True
             return
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -104,12 +106,12 @@ class Journal:
             raise AlreadyRunning(
                 f"{self.path} is in use by another tillwire-relay; stop that one first (systemctl stop tillwire-relay)"
             ) from None
-        self._lock_file = fd
+        self._lock_file, self._is_unusable = fd, False
 
     @property
     def degraded(self) -> bool:
         """Not everything that is printed can be kept now; after a loss, until a job was kept again."""
-        return not self.healthy or self._full or self._lost_last
+        return not self.healthy or self._space.full or self._lost_last
 
     def start(self) -> None:
         self._thread.start()
@@ -145,7 +147,7 @@ class Journal:
         """
 
         def work(store: Store) -> None:
-            self._room_for(recording)
+            self._space.check(recording, self._unchecked)
             store.save(recording, whole_pieces=soft)
 
         self._queue.put(_Op(work, done, lambda error: done(None), recording, soft=soft, pours=soft))
@@ -173,7 +175,7 @@ class Journal:
         else:
 
             def work(store: Store) -> Key:
-                self._room_for(recording)
+                self._space.check(recording, self._unchecked)
                 return store.finish(recording, boundary, delivered, settling)
 
         self._queue.put(_Op(work, ended, lambda error: ended(None), recording, True))
@@ -215,8 +217,8 @@ class Journal:
                 self._commit(writes)
             while self._reads and self._queue.empty():
                 self._commit([self._reads.popleft()], pay=False)
-            if self._full:
-                self._make_reserve()
+            if self._space.full:
+                self._space.make()
             if self._reads:
                 self._queue.put(_NUDGE)
             elif (self._queue.empty() and not self._pouring) or self._unchecked > CHECKPOINT_AT_ONCE:
@@ -227,14 +229,14 @@ class Journal:
 
     def _patience(self) -> float | None:
         """How long to wait for work when there is something to do without; None: for ever."""
-        if self._full or self._owed:
+        if self._space.full or self._owed:
             return TRY_AGAIN_S
         return CALM_S if self._store is not None and self._store.wiped else None
 
     def _commit(self, ops: list[_Op], pay: bool = True) -> None:
         """All in one transaction; one by one when that fails, so that one bad operation harms itself only."""
-        if self._full:
-            self._make_reserve()
+        if self._space.full:
+            self._space.make()
         results = self._try(ops, pay)
         if isinstance(results, Exception):
             results = [self._alone(op) for op in ops]
@@ -251,13 +253,13 @@ class Journal:
     def _alone(self, op: _Op) -> Any:
         """One operation that was rolled back with others: once more; a job that cannot be kept gets its tombstone."""
         error: Any = None
-        if not (op.final and self._full):
+        if not (op.final and self._space.full):
             again = self._try([op])
             if not isinstance(again, Exception):
                 return again[0]
             error = again
         if op.final and op.recording is not None:
-            reason = "disk_full" if self._full or error is None or _is_full(error) else "capture_fault"
+            reason = "disk_full" if self._space.full or error is None or _is_full(error) else "capture_fault"
             self._bury(op.recording, reason)
         return error or OSError("the disk is full")
 
@@ -268,7 +270,7 @@ class Journal:
         for _ in range(2):
             if not isinstance(self._try([grave]), Exception):
                 break
-            self._release_reserve()
+            self._space.release()
         else:
             if recording.id is not None:
                 self._owed.append((recording.life, recording.id, reason))
@@ -330,10 +332,9 @@ class Journal:
             except schema.NotMigrated as error:
                 self._set_aside(error, None)
                 self._store = Store(self.path, self._lives, self.quota)
-            disk = os.statvfs(self.folder)
-            self._checkpoint_after = min(CHECKPOINT_AFTER, disk.f_blocks * disk.f_frsize // 16)
+            self._checkpoint_after = min(CHECKPOINT_AFTER, self._space.size() // 16)
             self._before = None
-            self._make_reserve()
+            self._space.make()
             rescue.begin(self, self._store)
         return self._store
 
@@ -352,7 +353,7 @@ class Journal:
         """A commit failed. What was written is in doubt: begin again with a fresh connection (never trust a second
         fsync after one that failed), or with a fresh journal where the file itself is ruined."""
         self.counters["journal_errors"] += 1
-        if self.healthy and not self._full:
+        if self.healthy and not self._space.full:
             log.error("journal=failing error=%s hint=is the disk full, read-only or dying? printing goes on", error)
         self.healthy = False
         if self._store is not None and isinstance(error, sqlite3.Error) and not _is_full(error):
@@ -381,29 +382,7 @@ class Journal:
         if db is not None:
             _close(db)
 
-    # ------------------------------------------------------------------ disk space
-
-    def _make_reserve(self) -> None:
-        path = self.folder / "capture.reserve"
-        try:
-            disk = os.statvfs(self.folder)
-            if not path.exists() and disk.f_bavail * disk.f_frsize >= 4 * RESERVE:
-                path.write_bytes(b"\xa5" * RESERVE)
-            self._full = not path.exists() or disk.f_bavail * disk.f_frsize < 4 * RESERVE
-        except OSError:
-            path.unlink(missing_ok=True)
-
-    def _room_for(self, recording: Recording) -> None:
-        """Raises Full while the disk could not hold this, what the WAL still has to hand over, and some tombstones."""
-        disk = os.statvfs(self.folder)
-        size = sum(map(len, recording.buffer)) + sum(map(len, tuple(recording.inbox)))
-        if disk.f_bavail * disk.f_frsize < 2 * size + self._unchecked + 2 * RESERVE:
-            self._full = True
-            raise Full("the disk is nearly full; what is left is for tombstones")
-
-    def _release_reserve(self) -> None:
-        self._full = True
-        (self.folder / "capture.reserve").unlink(missing_ok=True)
+    # ------------------------------------------------------------------ checkpoints
 
     def _tidy(self, calm: bool) -> None:
         """Nothing waits: a checkpoint costs nobody anything now. Every receipt that is masked or deleted wants one, and
@@ -416,7 +395,7 @@ class Journal:
             self._checkpoint("PASSIVE")
         else:
             return
-        self._make_reserve()
+        self._space.make()
 
     def _checkpoint(self, kind: str) -> None:
         assert self._store is not None
@@ -424,9 +403,9 @@ class Journal:
             self._store.db.execute(f"PRAGMA wal_checkpoint({kind})").fetchone()
             self._unchecked, self._store.wiped = 0, False
         except sqlite3.Error as error:
-            if not self._full:
+            if not self._space.full:
                 log.warning("checkpoint=failed error=%s", error)
-            self._release_reserve()
+            self._space.release()
 
 
 _NUDGE = _Op(lambda store: None, None, None)

@@ -158,6 +158,10 @@ class Box:
             until(lambda: len(agent.jobs()[0]) >= count, within)
             return agent.jobs()[0]
 
+    def until_printer(self, *, connected: bool) -> None:
+        with closing(self.agent()) as agent:
+            until(lambda: agent.ask("status")["printers"]["main"]["connected"] is connected)
+
     def sql(self, query: str) -> list[tuple[Any, ...]]:
         with closing(sqlite3.connect(f"file:{self.state}/capture.db?mode=ro", uri=True)) as db:
             return db.execute(query).fetchall()

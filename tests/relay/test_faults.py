@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import socket
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -51,8 +48,7 @@ def test_a_pos_is_held_back_and_told_off_line_while_the_printer_is_gone(box: Box
     pos.send(b"\x10\x04\x01")
     assert pos.read(1) == b"\x16"
     printer.unplug()
-    with closing(box.agent()) as agent:
-        until(lambda: not agent.ask("status")["printers"]["main"]["connected"])
+    box.until_printer(connected=False)
     pos.send(b"\x10\x04\x01")
     assert pos.read(1)[0] & 0x08  # off-line
     pos.send(RECEIPT)
@@ -74,8 +70,7 @@ def test_a_pos_may_be_hung_up_on_when_the_printer_is_gone(
     assert pos.is_hung_up()
     assert box.pos().is_hung_up()
     printer.plug_in()
-    with closing(box.agent()) as agent:
-        until(lambda: agent.ask("status")["printers"]["main"]["connected"])
+    box.until_printer(connected=True)
     box.pos().send(RECEIPT)
     printer.wait(lambda: bytes(printer.received).endswith(RECEIPT))
 
@@ -87,8 +82,7 @@ def test_settings_of_the_pos_survive_a_power_cycle_of_the_printer(box: Box, prin
     printer.wait(lambda: printer.cuts == 1)
     box.jobs(1)
     printer.power_cycle()
-    with closing(box.agent()) as agent:
-        until(lambda: not agent.ask("status")["printers"]["main"]["connected"])
+    box.until_printer(connected=False)
     printer.plug_in()
     pos.send(b"second\n\x1dV\x00")
     printer.wait(lambda: printer.cuts == 2)
@@ -170,162 +164,6 @@ def test_a_wrong_configuration_is_refused_with_78(make_box: Callable[..., Box]) 
 
 # ---------------------------------------------------------------------------------- the disk
 
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 4 MB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]).returncode:
-        pytest.skip("needs root, to mount a small file system")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-@pytest.mark.covers("F12", "F13")
-def test_a_full_disk_costs_captures_and_never_paper(
-    make_box: Callable[..., Box], printer: SimulatedPrinter, small_disk: Path
-) -> None:
-    box = make_box(state=small_disk)
-    pos = box.pos()
-    big = b"\x1dv0\x00\x48\x00\xff\x00" + bytes(72 * 255)
-    job = big * 25 + b"\x1dV\x00"  # 460 KB
-    for number in range(1, 16):
-        pos.send(job)
-        printer.wait(lambda number=number: printer.cuts == number)  # type: ignore[misc]
-    with closing(box.agent()) as agent:
-        kept: list[dict[str, Any]] = []
-        tombs: list[dict[str, Any]] = []
-
-        def accounted_for() -> bool:
-            listed, _ = agent.jobs()
-            tombs[:] = [header["tomb"] for header, _ in listed if "tomb" in header]
-            kept[:] = [header for header, _ in listed if "tomb" not in header]
-            return len(kept) + sum(tomb["last"] + 1 - tomb["first"] for tomb in tombs) == 15
-
-        until(accounted_for)
-        assert kept and tombs and {tomb["reason"] for tomb in tombs} == {"disk_full"}
-        lost = [seq for tomb in tombs for seq in range(tomb["first"], tomb["last"] + 1)]
-        assert sorted([job["key"][1] for job in kept] + lost) == list(range(1, 16))
-        assert agent.ask("status")["capture"] == ("degraded" if lost[-1] == 15 else "ok")
-        # what the cloud has makes room again, by itself
-        epoch = tombs[0]["epoch"]
-        released = agent.ask("release", jobs=[[*job["key"], job["sha256"]] for job in kept] + [[epoch, lost[0], ""]])
-        assert released["released"] == len(kept) + 1
-    assert box.process and box.process.poll() is None
-
-
-@pytest.mark.covers("F12")
-def test_no_folder_for_the_journal_still_prints(
-    make_box: Callable[..., Box], printer: SimulatedPrinter, tmp_path: Path
-) -> None:
-    (tmp_path / "file").write_text("")
-    box = make_box(state=tmp_path / "file" / "state", start=False).start(wait=False)
-    pos = box.pos()
-    pos.send(RECEIPT * 3)
-    assert printer.printed(3 * len(RECEIPT)) == RECEIPT * 3
-
-
-@pytest.mark.covers("F17", "F18")
-@pytest.mark.parametrize("ruin", ["garbage", "empty", "header"])
-def test_a_ruined_journal_is_set_aside(make_box: Callable[..., Box], printer: SimulatedPrinter, ruin: str) -> None:
-    box = make_box()
-    pos = box.pos()
-    pos.send(RECEIPT)
-    with closing(box.agent()) as agent:
-        epoch = agent.ask("hello")["epoch"]
-    box.jobs(1)
-    box.kill(signal.SIGTERM)
-    file = box.state / "capture.db"
-    content = file.read_bytes()
-    file.write_bytes({"garbage": os.urandom(9000), "empty": b"", "header": b"x" * 100 + content[100:]}[ruin])
-    box.start()
-    with closing(box.agent()) as agent:
-        assert agent.ask("hello")["epoch"] != epoch
-    box.pos().send(RECEIPT)
-    assert box.jobs(1)[0][1] == RECEIPT
-    if ruin != "empty":
-        assert list(box.state.glob("capture.db.bad-*"))
-
-
-@pytest.mark.covers("F16")
-def test_a_flipped_bit_is_found_and_told(box: Box, printer: SimulatedPrinter) -> None:
-    pos = box.pos()
-    for n in range(3):
-        pos.send(b"\x1b@NUMBER %d MARKER\n\x1dV\x00" % n)
-    box.jobs(3)
-    box.kill(signal.SIGTERM)
-    file = box.state / "capture.db"
-    content = bytearray(file.read_bytes())
-    at = content.find(b"NUMBER 1 MARKER")
-    content[at] ^= 0x20
-    file.write_bytes(bytes(content))
-    box.start()
-    with closing(box.agent()) as agent:
-        listed, _ = agent.jobs()
-        assert [header.get("tomb", header)["first" if "tomb" in header else "key"] for header, _ in listed][1] == 2
-        assert listed[1][0]["tomb"]["reason"] == "corrupt"
-
-
-@pytest.mark.covers("F19")
-def test_a_slow_disk_holds_a_cut_no_longer_than_its_limit(
-    make_box: Callable[..., Box], printer: SimulatedPrinter
-) -> None:
-    box = make_box(capture={"hold_cut_ms": 100}, start=False)
-    box.start(first=SLOW_DISK)
-    pos = box.pos()
-    pos.send(RECEIPT)
-    printer.wait(lambda: printer.cuts == 1)
-    assert box.counters()["cut_released_unsafe"] == 1
-    pos.send(b"\x10\x04\x01")
-    assert pos.read(1) == b"\x16"
-
-
-@pytest.mark.covers("F19")
-def test_questions_among_held_bytes_are_lifted_out_and_nothing_else_is(
-    make_box: Callable[..., Box], printer: SimulatedPrinter
-) -> None:
-    """A POS that asks right behind its cut, in the same write, while the disk is slow."""
-    box = make_box(capture={"hold_cut_ms": 200}, start=False)
-    box.start(first=SLOW_DISK)
-    pos = box.pos()
-    pos.send(b"\x10\x04\x01")
-    assert pos.read(1) == b"\x16"
-    asked = b"\x10\x04\x01\x10\x04\x02\x10\x04\x03\x10\x04\x04"
-    pos.send(RECEIPT + asked + b"\x1b@ MORE\x1bi AND MORE")
-    assert len(pos.read(4)) == 4
-    printer.wait(lambda: printer.received.endswith(b" AND MORE"))
-    paper = bytes(printer.received)
-    for n in range(1, 5):
-        paper = paper.replace(bytes([0x10, 4, n]), b"")
-    assert paper == RECEIPT + b"\x1b@ MORE\x1bi AND MORE"
-
-
-def test_a_pos_that_asks_and_hangs_up_still_gets_all_its_bytes_printed(
-    make_box: Callable[..., Box], printer: SimulatedPrinter
-) -> None:
-    """Its answers can be given from memory before its held bytes have passed."""
-    box = make_box(capture={"hold_cut_ms": 200}, start=False)
-    box.start(first=SLOW_DISK)
-    pos = box.pos()
-    pos.send(b"\x10\x04\x01")
-    assert pos.read(1) == b"\x16"
-    assert pos.sock is not None
-    pos.send(RECEIPT + b"\x10\x04\x01\x10\x04\x02\x1b@ MORE\n")
-    pos.sock.close()
-    printer.wait(lambda: printer.received.endswith(b" MORE\n"))
-    assert box.process is not None and box.process.poll() is None
-
-
-SLOW_DISK = """
-import time
-from relay.store import Store
-finish = Store.finish
-def slow(self, *rest):
-    time.sleep(2)
-    return finish(self, *rest)
-Store.finish = slow
-"""
 
 BAD_CAPTURE = """
 from receipt.tokens import Scanner
@@ -419,6 +257,52 @@ def test_it_tells_systemd_that_it_is_ready_and_alive(make_box: Callable[..., Box
         box.start()
         box.pos().send(RECEIPT)
         assert box.jobs(1)[0][1] == RECEIPT
+
+
+@pytest.mark.covers("F7")
+def test_what_a_till_sends_to_a_relay_that_hangs_is_refused_not_swallowed(box: Box, printer: SimulatedPrinter) -> None:
+    """systemd's watchdog ends it: the till sees a broken connection, and sends again what it had no cut of."""
+    pos = box.pos()
+    pos.send(b"\x10\x04\x01")
+    assert pos.read(1) == b"\x16"
+    assert box.process
+    box.process.send_signal(signal.SIGSTOP)
+    pos.send(RECEIPT)
+    pos.send(b"\x10\x04\x01")
+    assert pos.hears_nothing(), "no status, so that the till knows no printer"
+    box.kill()
+    assert pos.is_hung_up()
+    assert printer.cuts == 0
+    box.start()
+    again = box.pos()
+    again.send(RECEIPT)
+    printer.wait(lambda: printer.cuts == 1)
+    assert [raw for _, raw in box.jobs(1)] == [RECEIPT], "once on paper, once in the journal"
+
+
+HUNG_DISK = """
+import threading
+from relay.store import Store
+Store.finish = lambda self, *rest: threading.Event().wait()
+"""
+
+
+@pytest.mark.covers("F11")
+def test_a_disk_and_an_agent_that_hang_hold_up_nobody(make_box: Callable[..., Box], printer: SimulatedPrinter) -> None:
+    """The journal's thread never comes back, and who asked the relay never reads."""
+    box = make_box(capture={"hold_cut_ms": 50}, start=False)
+    box.start(first=HUNG_DISK)
+    pos = box.pos()
+    with closing(box.agent()) as agent:
+        agent.sock.sendall(b'{"n": 1, "op": "jobs"}\n' * 20)
+        for number in range(1, 6):
+            pos.send(RECEIPT)
+            printer.wait(lambda number=number: printer.cuts == number)  # type: ignore[misc]
+            pos.send(b"\x10\x04\x01")
+            assert pos.read(1) == b"\x16"
+    assert bytes(printer.received).replace(b"\x10\x04\x01", b"") == RECEIPT * 5
+    assert box.counters()["cut_released_unsafe"] == 5
+    box.kill()  # it cannot end by itself: that would wait for the disk
 
 
 @pytest.mark.covers("A12", "A18")

@@ -87,8 +87,7 @@ def test_a_printer_line_is_found_again_and_the_job_goes_on(make_box: Callable[..
     pos.send(RECEIPT + b"second, ")
     assert plug.read(len(RECEIPT) + 8) == RECEIPT + b"second, "
     plug.unplug()
-    with closing(box.agent()) as agent:
-        until(lambda: not agent.ask("status")["printers"]["main"]["connected"])
+    box.until_printer(connected=False)
     pos.send(b"goes on\n\x1dV\x00")
     plug.plug_in()
     end = plug.read(len(b"goes on\n\x1dV\x00"))

@@ -88,8 +88,7 @@ def test_the_receipt_before_is_not_printed_again(make_box: Callable[..., Box], p
     pos.send(b"\x1b@first\n\x1dV\x00\x1b@second, ")
     printer.printed(18)
     printer.power_cycle()
-    with closing(box.agent()) as agent:
-        until(lambda: not agent.ask("status")["printers"]["main"]["connected"])
+    box.until_printer(connected=False)
     printer.plug_in()
     pos.send(b"its end\n\x1dV\x00")
     printer.wait(lambda: printer.cuts == 2)
@@ -135,8 +134,7 @@ def test_nothing_is_interrupted_between_jobs(make_box: Callable[..., Box], print
     printer.wait(lambda: printer.cuts == 1)
     box.jobs(1)
     printer.power_cycle()
-    with closing(box.agent()) as agent:
-        until(lambda: not agent.ask("status")["printers"]["main"]["connected"])
+    box.until_printer(connected=False)
     printer.plug_in()
     pos.send(b"\x1b@second\n\x1dV\x00")
     printer.wait(lambda: printer.cuts == 2)

@@ -36,6 +36,7 @@ def test_a_receipt_is_printed_and_captured(box: Box, printer: SimulatedPrinter) 
     assert job["started"]["mono_ms"] <= job["ended"]["mono_ms"]
 
 
+@pytest.mark.covers("F50")
 def test_any_bytes_pass_unchanged_both_ways(box: Box, printer: SimulatedPrinter) -> None:
     pos = box.pos()
     printer.silent = True
@@ -66,6 +67,7 @@ def test_a_file_is_replayed_and_printed_into_a_file(make_box: Callable[..., Box]
     until(lambda: paper.read_bytes() == RECEIPT * 3)
 
 
+@pytest.mark.covers("F44", "F45")
 def test_status_is_answered_by_the_printer(box: Box, printer: SimulatedPrinter) -> None:
     pos = box.pos()
     pos.send(b"\x10\x04\x01\x10\x04\x04")
@@ -205,6 +207,7 @@ def test_a_long_job_is_split_and_says_so(box: Box, printer: SimulatedPrinter) ->
     assert [job["continues"] for job, _ in jobs] == [None, 1, 2]
 
 
+@pytest.mark.covers("F48")
 def test_a_printer_that_is_busy_holds_the_pos_back(box: Box, printer: SimulatedPrinter) -> None:
     """Nothing is dropped and little is taken: the POS waits, as it would at the printer itself."""
     printer.freeze()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from receipt.status import UNKNOWN, Form, StarAnswers, from_star_asb, from_star_byte, star_answer
 from receipt.tokens import Dialect
-from tests.relay.conftest import Box, until
+from tests.relay.conftest import Box
 from tests.simulators.printer import SimulatedPrinter
 
 # ESC d 2 cuts, ESC a 3 feeds three lines: the other way round than ESC/POS would have it
@@ -111,8 +111,7 @@ def test_a_till_is_told_off_line_while_the_printer_is_gone(box: Box, printer: Si
     pos.send(ASK)
     assert not pos.read(9)[2] & 0x08
     printer.unplug()
-    with closing(box.agent()) as agent:
-        until(lambda: not agent.ask("status")["printers"]["main"]["connected"])
+    box.until_printer(connected=False)
     pos.send(ASK)
     assert pos.read(7)[2] & 0x08
     pos.send(b"\x05")
@@ -139,8 +138,7 @@ def test_settings_survive_a_power_cycle(box: Box, printer: SimulatedPrinter) -> 
     printer.wait(lambda: printer.cuts == 1)
     box.jobs(1)
     printer.power_cycle()
-    with closing(box.agent()) as agent:
-        until(lambda: not agent.ask("status")["printers"]["main"]["connected"])
+    box.until_printer(connected=False)
     printer.plug_in()
     pos.send(b"second\n\x1bd\x02")
     printer.wait(lambda: printer.cuts == 2)
