@@ -292,11 +292,11 @@ class Relay:
             | self.journal.counters
             | {"loop_turns": self.loop.turns, "priority_lost": self.priorities_lost}
         )
-        for counted in [p.counters.counted() for p in self.printers.values()] + [p.counted() for p in self.ports]:
+        for counted in [p.counted() for p in self.printers.values()] + [p.counted() for p in self.ports]:
             for name, value in counted.items():
                 counters[name] += value
         return {
-            "printers": {name: p.status() | {"counters": p.counters.counted()} for name, p in self.printers.items()},
+            "printers": {name: p.status() | {"counters": p.counted()} for name, p in self.printers.items()},
             "pos": {port.name: port.status() for port in self.ports},
             "counters": counters,
             "capture": "degraded" if self.journal.degraded or any(self._broken()) else "ok",

@@ -382,6 +382,7 @@ class PrinterLink:
                 self.gone(error)
                 return
             if data:
+                self.counters.bytes_in += len(data)
                 self.router.heard(data, self.only, self.loop.now)
         if events & OUT and self.up:
             self._flush()
@@ -410,6 +411,11 @@ class PrinterLink:
         if self.urgent:
             self._send_realtime()
         self.on_free()
+
+    def counted(self) -> dict[str, int]:
+        """Its counters, as far as they are not zero."""
+        self.counters.bytes_out = self.taken_total()
+        return self.counters.counted()
 
     def status(self) -> dict[str, Any]:
         known = self.router.status.as_dict()

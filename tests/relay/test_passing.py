@@ -279,6 +279,7 @@ def test_each_pos_and_each_printer_has_its_own_counters(
     left.close()  # what a POS has done stays counted when it has gone
     with closing(box.agent()) as agent:
         until(lambda: agent.ask("status")["pos"]["left"]["links"] == 0)
+        until(lambda: agent.ask("status")["printers"]["main"]["counters"]["bytes_out"] == 3 * (len(RECEIPT) + 3))
         status = agent.ask("status")
     of_left, of_right = (status["pos"][name]["counters"] for name in ("left", "right"))
     size = len(RECEIPT) + 3
@@ -291,6 +292,7 @@ def test_each_pos_and_each_printer_has_its_own_counters(
     assert (of_right["jobs"], of_right["bytes_down"], of_right["bytes_up"]) == (1, size, 1)
     assert of_left["cuts_held"] == 2 and of_left["hold_us"] > 0
     assert status["printers"]["main"]["counters"]["printer_opened"] == 1
+    assert status["printers"]["main"]["counters"]["bytes_in"] == 3
     assert status["counters"]["jobs"] == 3 and status["counters"]["bytes_down"] == 3 * size
 
 
