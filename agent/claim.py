@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from agent import credentials
+from agent import credentials, tls
 from config.box import LOOPBACK, Box, box_id, load_box
 from config.edit import with_values
 from config.load import ConfigError
@@ -92,7 +91,7 @@ def _ask(box: Box, cloud: str, code: str, staged: credentials.Staged, wish: str)
     body = {"bcrypt": staged.bcrypt, "pbkdf2_sha512": staged.pbkdf2, "box": wish}
     url = f"{cloud.rstrip('/')}/v1/claims/{quote(code.strip(), safe='')}"
     request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    context = ssl.create_default_context(cafile=box.cloud.ca_file or None) if url.startswith("https") else None
+    context = tls.trusting(box.cloud.ca_file) if url.startswith("https") else None
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=context) as line:
             answer = json.loads(line.read(MAX_ANSWER))

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import ssl
 import threading
 import urllib.error
 import urllib.request
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+
+from agent import tls
 
 MOST = 200 * 1024 * 1024
 SPARE = 64 * 1024 * 1024  # of the disk, for receipts
@@ -30,7 +31,7 @@ def fetch(url: str, path: Path, stop: threading.Event, ca_file: str = "") -> Non
     path.parent.mkdir(mode=0o750, exist_ok=True)
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
-    context = ssl.create_default_context(cafile=ca_file or None) if url.startswith("https") else None
+    context = tls.trusting(ca_file) if url.startswith("https") else None
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=context) as answer:
             _take(answer, part, have if answer.status == 206 else 0, stop)

@@ -27,7 +27,7 @@ SOON_S = 30 * 86_400
 
 def context(cloud: Cloud, floor: float, now: float) -> ssl.SSLContext:
     """What the broker's certificate is held against. `floor` and `now` in s since 1970. Raises OSError."""
-    made = ssl.create_default_context(cafile=cloud.ca_file or None)
+    made = trusting(cloud.ca_file)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     if cloud.cert_file:
         made.load_cert_chain(cloud.cert_file, secret(cloud.key_file))
@@ -35,6 +35,17 @@ def context(cloud: Cloud, floor: float, now: float) -> ssl.SSLContext:
         log.warning("clock=%d is before floor=%d: certificates are held against the floor", now, floor)
         made.verify_flags |= NO_CHECK_TIME  # type: ignore[assignment, operator, unused-ignore]
         made.sslsocket_class = _held_against(floor)
+    return made
+
+
+def trusting(ca_file: str) -> ssl.SSLContext:
+    """Names, signatures, issuers and dates are checked, by the system's CAs or this file's. Raises OSError.
+
+    From Python 3.13 on the standard library also wants each CA to be written as RFC 5280 says, which one that was made
+    by hand often is not: a box must not lose its broker when its Debian becomes newer.
+    """
+    made = ssl.create_default_context(cafile=ca_file or None)
+    made.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return made
 
 
