@@ -23,6 +23,7 @@ from cloud.api.shapes import (
 )
 from cloud.holes import watermark
 from cloud.ids import first_id
+from cloud.store.figures import facts
 from cloud.store.schema import alarms, boxes, epochs, events, history, holes, jobs, orders, papers, receipts, slips
 from cloud.strings import FIRST, strings
 from wire.messages import Status
@@ -161,14 +162,18 @@ def _jobs(
     ).all()
     read: dict[str, list[ReadOut]] = {row.id: [] for row in rows}
     if rows:
+        counts = sa.and_(*(receipts.c[name] == facts.c[name] for name in ("merchant_id", "job_id", "n")))
         for r in connection.execute(
-            sa.select(receipts)
+            sa.select(receipts, facts.c.same_as, facts.c.counted)
+            .outerjoin(facts, counts)
             .where(receipts.c.merchant_id == merchant, receipts.c.job_id.in_(list(read)))
             .order_by(receipts.c.job_id, receipts.c.n)
         ):
             one = ReadOut(r.kind, r.number, r.issued_at, r.currency, r.total, r.shop, msgspec.json.decode(r.items))
+            fields = msgspec.json.decode(r.fields)
+            one.same_as, one.repeated_by, one.counted = fields.get("same_as"), r.same_as or None, bool(r.counted)
             if full:
-                one.fields = msgspec.json.decode(r.fields)
+                one.fields = fields
             read[r.job_id].append(one)
     out = []
     for row in rows:

@@ -128,10 +128,14 @@ class ReadOut(Struct):
     shop: str | None
     items: list[dict[str, Any]]
     fields: dict[str, Any] | UnsetType = UNSET
+    same_as: str | None = None  # of a copy: the number of the receipt that it says again, else its date and time
+    repeated_by: str | None = None  # it was printed in part; the id of the receipt with which the till tried again
+    counted: bool = False  # figures stand on it: a sale, refund or void with a total, and none that is there twice
 
 
 class ReceiptOut(Struct):
-    """One job that a POS printed, and the receipts that were read in it."""
+    """One job that a POS printed, and the receipts that were read in it. `delivered` says whether all of it came to the
+    printer: all, part or none."""
 
     id: str
     box: str

@@ -120,3 +120,46 @@ def test_a_change_in_the_audit_log_shows(tmp_path: Path, change: str) -> None:
         connection.exec_driver_sql("DELETE FROM audit WHERE n = 3")
         assert audit.first_broken(connection) == 4
     store.close()
+
+
+SHARED = {  # tables that no merchant's row is looked up in by merchant alone: whole on every node, or on one
+    "merchants": "the tenants themselves",
+    "sessions": "found by a token, before anybody knows whose it is",
+    "boxes": "a box's name is the same for all merchants: the broker knows boxes, not merchants",
+    "epochs": "(box, epoch) belongs to one merchant for ever: another one's is refused by it",
+    "claims": "found by a code",
+    "audit": "one chain",
+    "events": "numbered in one row",
+    "set_aside": "what may be nobody's",
+    "workers": "of the deployment",
+    "shards": "of the deployment",
+    "oauth_clients": "one program, many merchants",
+    "oauth_codes": "found by a code",
+    "oauth_tokens": "found by a token",
+    "visits": "found by a cookie",
+}
+FOUND_BEFORE = {  # unique in all of the deployment, and looked up before the merchant is known
+    ("users", "name"),
+    ("api_keys", "key_hash"),
+    ("channel_doors", "token_hash"),
+    ("fronts", "slug"),
+    ("dining_tables", "key"),
+    ("guest_orders", "link_hash"),
+}
+
+
+def test_the_merchant_is_in_every_key_of_what_is_spread_by_merchant() -> None:
+    """What Citus asks of a distributed table: its primary key and every unique key hold the column it is spread by."""
+    for module in pkgutil.iter_modules(tables.__path__):
+        importlib.import_module(f"{tables.__name__}.{module.name}")
+    assert set(SHARED) <= set(schema.metadata.tables)
+    without = set()
+    for table in schema.metadata.sorted_tables:
+        assert not table.foreign_keys, f"{table.name}: a foreign key may lead to another merchant's node"
+        if table.name in SHARED:
+            continue
+        assert "merchant_id" in table.primary_key.columns, f"{table.name} cannot be spread by merchant"
+        keys = [c for c in table.constraints if isinstance(c, sa.UniqueConstraint)]
+        unique = [tuple(c.name for c in key.columns) for key in [*keys, *(i for i in table.indexes if i.unique)]]
+        without |= {(table.name, *names) for names in unique if "merchant_id" not in names}
+    assert without == FOUND_BEFORE, "see docs/operator.md, PostgreSQL over several nodes"
