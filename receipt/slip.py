@@ -9,7 +9,10 @@ Source: Epson ESC/POS reference (ESC @, ESC a, ESC E, GS !, FS &, FS ., ESC d, G
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import sys
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -364,7 +367,13 @@ def _qr_dots(text: str, widest: int) -> tuple[int, int, bytes]:
 
 
 def _encoder() -> Any:
-    """python-escpos's Dummy: it only collects bytes."""
+    """python-escpos's Dummy: it only collects bytes.
+
+    Loading it makes a folder for its printer database in /tmp, each time anew, and leaves it there: it is taken away.
+    """
+    first = "escpos.capabilities" not in sys.modules
     from escpos.printer import Dummy
 
+    if first and "ESCPOS_CAPABILITIES_PICKLE_DIR" not in os.environ:
+        shutil.rmtree(sys.modules["escpos.capabilities"].pickle_dir, ignore_errors=True)
     return Dummy

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -287,3 +291,9 @@ def test_a_slip_speaks_the_shops_language(language: str, table: str) -> None:
 
     said = lines(render(dataclasses.replace(ORDER, language=language), "STOP PREPARING"))
     assert table in said and said[0] == "** STOP PREPARING **"
+
+
+def test_no_folder_is_left_in_tmp_by_a_process_that_makes_slips(tmp_path: Path) -> None:
+    slip = "from receipt.slip import Paper, Slip, render; render(Slip('1', 'dine_in', ()), Paper())"
+    subprocess.run([sys.executable, "-c", slip], env=os.environ | {"TMPDIR": str(tmp_path)}, check=True, timeout=60)
+    assert list(tmp_path.iterdir()) == []
