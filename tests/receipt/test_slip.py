@@ -294,6 +294,6 @@ def test_a_slip_speaks_the_shops_language(language: str, table: str) -> None:
 
 
 def test_no_folder_is_left_in_tmp_by_a_process_that_makes_slips(tmp_path: Path) -> None:
-    slip = "from receipt.slip import Paper, Slip, render; render(Slip('1', 'dine_in', ()), Paper())"
+    slip = "from receipt.slip import Slip, render; render(Slip('1', 'dine_in', ()))"
     subprocess.run([sys.executable, "-c", slip], env=os.environ | {"TMPDIR": str(tmp_path)}, check=True, timeout=60)
     assert list(tmp_path.iterdir()) == []
