@@ -13,12 +13,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from cloud import admin_door, audit, auth, claims, history, keeping, oauth, people
+from cloud import admin_door, audit, auth, claims, connectors, crms, history, keeping, oauth, people
 from cloud import boxes as box_table
 from cloud.admin_door import Refused
+from cloud.api.shapes import iso
 from cloud.broker import new_password
 from cloud.store.access import oauth_clients
 from cloud.store.database import Store
+from cloud.store.figures import connectors as connector_table
 from cloud.store.schema import api_keys, boxes, channels, merchants, orders
 from config.cloud import CloudConfig, Keep
 from wire.messages import now_ms, uuid7
@@ -267,6 +269,28 @@ def merchant_keep(
     return {"rows": [{"kept": told}]}
 
 
+def crm_list(store: Store) -> dict[str, Any]:
+    """Which merchants' customers come from a CRM, and how the last time went."""
+    with store.read() as connection:
+        found = connection.execute(sa.select(connector_table).order_by(connector_table.c.merchant_id)).all()
+    rows = []
+    for row in found:
+        done = connectors.outcome_of(row)
+        said = {"merchant": row.merchant_id, "kind": row.kind, "url": row.url, "read_at": iso(row.ran_at)}
+        rows.append(said | {"new": done.new, "known": done.known, "problem": f"{row.problem} {done.says}".strip()})
+    return {"rows": rows}
+
+
+def crm_sync(store: Store, merchant: str) -> dict[str, Any]:
+    """Read a merchant's CRMs now."""
+    with store.write() as connection:
+        who = _merchant(connection, merchant)
+        found = [kind for kind in crms.names() if connectors.now(connection, who, kind, "operator")]
+    if not found:
+        raise Refused(f"{merchant} has no CRM connected: that is done in the console, under Customers")
+    return {"rows": [{"kind": kind, "state": "is read now"} for kind in found]}
+
+
 def audit_check(store: Store, anchors: str) -> dict[str, Any]:
     """Whether the audit log is as it was written, and has the hashes that were anchored in the file `anchors`."""
     try:
@@ -314,6 +338,8 @@ OPERATIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "claim_new": claim_new,
     "order_list": order_list,
     "channel_set": channel_set,
+    "crm_list": crm_list,
+    "crm_sync": crm_sync,
     "audit_check": audit_check,
     "audit_anchor": audit_anchor,
 }

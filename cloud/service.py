@@ -21,6 +21,7 @@ from cloud import metrics
 from cloud.admin import OPERATIONS
 from cloud.admin_door import Door
 from cloud.broker import SERVICE, Broker
+from cloud.connectors import Connectors
 from cloud.dispatch import Dispatch
 from cloud.events import Bell
 from cloud.ingest import Ingest
@@ -76,6 +77,7 @@ class Service:
                 line_of_readings = (self.store, config, self.bell, self.stopping, self.leases, self.ingest.busy)
                 self._thread("readings", Readings(*line_of_readings).run)
                 self._thread("webhooks", Webhooks(self.store, config, self.bell, self.stopping).run)
+                self._thread("connectors", Connectors(self.store, config, self.bell, self.stopping).run)
                 self._thread("notices", Notices(self.store, config, self.bell, self.stopping).run)
                 linker = Linker(self.store, config.webhooks.allow_private, self.bell, self.stopping)
                 self._thread("wechat", linker.run)

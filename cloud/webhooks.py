@@ -123,7 +123,21 @@ def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
 
 
 def post(target: Target, body: bytes, headers: dict[str, str], timeout_s: float, context: ssl.SSLContext) -> int:
-    """-> the status. Raises OSError or http.client.HTTPException; never takes longer than `timeout_s`, or a bit."""
+    """-> the status. Raises as ask() does."""
+    return ask("POST", target, body, headers, timeout_s, context)[0]
+
+
+def ask(
+    method: str,
+    target: Target,
+    body: bytes,
+    headers: dict[str, str],
+    timeout_s: float,
+    context: ssl.SSLContext,
+    most: int = MAX_ANSWER,
+) -> tuple[int, bytes]:
+    """-> (status, the first `most` bytes). Raises OSError or http.client.HTTPException; never takes longer than
+    `timeout_s`, or a bit."""
     plain = socket.create_connection((target.ip, target.port), timeout_s)
     late = threading.Event()
     watch = threading.Timer(timeout_s, _cut, (plain, late))  # a peer that sends a byte now and then is cut off too
@@ -133,13 +147,13 @@ def post(target: Target, body: bytes, headers: dict[str, str], timeout_s: float,
         line = context.wrap_socket(plain, server_hostname=target.host) if target.tls else plain
         connection = http.client.HTTPConnection(target.host, target.port, timeout=timeout_s)
         connection.sock = line
-        connection.request("POST", target.path, body, headers)
+        connection.request(method, target.path, body or None, headers)
         answer = connection.getresponse()
-        answer.read(MAX_ANSWER)
+        data = answer.read(most)
         connection.close()
         if late.is_set():  # cut in the middle of the headers, which http.client takes for their end
             raise TimeoutError(f"it had not answered after {timeout_s:g} s")
-        return answer.status
+        return answer.status, data
     finally:
         watch.cancel()
         plain.close()

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from litestar import Response, get, post
 from litestar.params import FromPath
 
-from cloud import audit, crm, imports, segments, tables
+from cloud import audit, crm, crms, imports, segments, tables
 from cloud.api.problem import Problem, not_found
 from cloud.auth import Who
 from cloud.console.desk import HIDDEN, Ask, Desk
@@ -108,6 +108,7 @@ class Customers:
             "cohorts": cohorts,
             "count": count,
             "may": "orders:write" in who.scopes,
+            "crms": [(kind, found.TITLE) for kind in crms.names() if (found := crms.crm(kind))],
         }
 
     def export(self, who: Who, asked: dict[str, str], t: Strings) -> tables.Table:

@@ -15,6 +15,7 @@ from cloud.console import (
     analysis,
     box,
     completeness,
+    connector,
     customers,
     door,
     fleet,
@@ -39,6 +40,7 @@ PAGES = (
     completeness,  # before receipts: its address is more exact
     receipts,
     analysis,
+    connector,  # before customers: its address is more exact
     customers,
     fleet,
     box,

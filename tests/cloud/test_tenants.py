@@ -68,6 +68,7 @@ OWN_ONLY = {  # lists and actions without an id: they show the caller's own thin
     "/customers",
     "/customers/export/{kind}",
     "/customers/import",
+    "/customers/crm/{kind}",
     "/boxes",
     "/setup/shops",
     "/setup/reading",
@@ -114,7 +115,7 @@ OWN_ONLY = {  # lists and actions without an id: they show the caller's own thin
     "/setup/webhooks",
     "/oauth/authorize",
 }
-OWNERS = ("/setup/people", "/setup/keys", "/setup/boxes", "/setup/apps", "/setup/webhooks")
+OWNERS = ("/customers/crm", "/setup/people", "/setup/keys", "/setup/boxes", "/setup/apps", "/setup/webhooks")
 READER_MAY = {"/logout", "/setup/password"}
 BODIES: dict[str, Any] = {"reject": {"reason": "x"}, "cancel": {"reason": "x"}, "close": {"reason": "x"}, "reprint": {}}
 
