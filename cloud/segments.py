@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 import sqlalchemy as sa
 
-from cloud.store.figures import customers, facts, items, sold
+from cloud.store.figures import customers, facts, items, sold, sums
 
 SEGMENTS = ("best", "loyal", "new", "promising", "slipping", "lost", "none")
 YEAR = 365
@@ -39,31 +39,84 @@ class Habit:
         return self.gap is not None and self.visits >= 3 and self.recency > max(30.0, 3 * self.gap)
 
 
-def habits(connection: sa.Connection, merchant: str, currency: str, today: date) -> list[Habit]:
-    """The best first."""
+@dataclass(frozen=True, slots=True)
+class Visits:
+    """What one customer did in one month; `visits` to `last` of the last year alone, and in one currency."""
+
+    customer: str
+    name: str
+    month: str  # YYYY-MM
+    visits: int  # business days with a receipt
+    spent: int
+    first: str | None
+    last: str | None
+    sales: int  # receipts, in any currency
+    recent: int  # of the last year
+
+
+def visits(connection: sa.Connection, merchant: str, currency: str, today: date) -> list[Visits]:
+    """Of all known customers, from one pass over one index (ix_facts_visits)."""
     c = facts.c
-    start = (today - timedelta(days=YEAR)).isoformat()
-    rows = connection.execute(
+    ours, sale = sa.case((c.currency == currency, 1), else_=0), sa.case((c.kind == "sale", 1), else_=0)
+    days = (
         sa.select(
             c.customer_id,
-            customers.c.name,
-            sa.func.count(sa.distinct(c.day)).label("visits"),
-            sa.func.sum(c.total).label("spent"),
-            sa.func.min(c.day).label("first"),
-            sa.func.max(c.day).label("last"),
+            c.day,
+            sa.func.sum(ours).label("n"),
+            sa.func.sum(ours * c.total).label("spent"),
+            sa.func.sum(sale).label("sales"),
         )
-        .join(customers, sa.and_(customers.c.merchant_id == c.merchant_id, customers.c.id == c.customer_id))
-        .where(c.merchant_id == merchant, c.customer_id != "", c.counted, c.currency == currency, c.day >= start)
-        .group_by(c.customer_id, customers.c.name)
-    ).all()
-    recent = _fifths([-(today - date.fromisoformat(row.last)).days for row in rows])
-    often, much = _fifths([row.visits for row in rows]), _fifths([int(row.spent) for row in rows])
+        .where(c.merchant_id == merchant, c.customer_id > "", c.counted)
+        .group_by(c.customer_id, c.day)
+        .subquery()
+    )
+    d, start = days.c, (today - timedelta(days=YEAR)).isoformat()
+    recent = sa.and_(d.day >= start, d.day <= today.isoformat())
+    here = sa.and_(recent, d.n > 0)
+    month = sa.func.substr(d.day, 1, 7)
+    months = (
+        sa.select(
+            d.customer_id,
+            month.label("month"),
+            sa.func.sum(sa.case((here, 1), else_=0)).label("visits"),
+            sa.func.sum(sa.case((here, d.spent), else_=0)).label("spent"),
+            sa.func.min(sa.case((here, d.day))).label("first"),
+            sa.func.max(sa.case((here, d.day))).label("last"),
+            sa.func.sum(d.sales).label("sales"),
+            sa.func.sum(sa.case((recent, d.sales), else_=0)).label("recent"),
+        )
+        .group_by(d.customer_id, month)
+        .subquery()
+    )
+    m, mine = months.c, sa.and_(customers.c.merchant_id == merchant, customers.c.id == months.c.customer_id)
+    query = sa.select(m.customer_id, customers.c.name, m.month, m.visits, m.spent, m.first, m.last, m.sales, m.recent)
+    rows = connection.execute(query.join(customers, mine).order_by(m.customer_id, m.month))
+    return [
+        Visits(
+            r.customer_id, r.name, r.month, int(r.visits), int(r.spent), r.first, r.last, int(r.sales), int(r.recent)
+        )
+        for r in rows
+    ]
+
+
+def habits(of: list[Visits], today: date) -> list[Habit]:
+    """The best first."""
+    mine: dict[str, list[Visits]] = defaultdict(list)
+    for one in of:
+        if one.visits:
+            mine[one.customer].append(one)
+    people = list(mine.values())
+    lasts = [date.fromisoformat(max(str(one.last) for one in months)) for months in people]
+    firsts = [date.fromisoformat(min(str(one.first) for one in months)) for months in people]
+    often = [sum(one.visits for one in months) for months in people]
+    much = [sum(one.spent for one in months) for months in people]
+    away = [(today - last).days for last in lasts]
+    scores = zip(_fifths([-days for days in away]), _fifths(often), _fifths(much), strict=True)
     out = []
-    for row, r, f, m in zip(rows, recent, often, much, strict=True):
-        first, last = date.fromisoformat(row.first), date.fromisoformat(row.last)
-        away = (today - last).days
-        segment = _segment(r, f, m, away, (today - first).days, row.visits)
-        out.append(Habit(row.customer_id, row.name, row.visits, int(row.spent), first, last, away, (r, f, m), segment))
+    for n, (r, f, m) in enumerate(scores):
+        segment = _segment(r, f, m, away[n], (today - firsts[n]).days, often[n])
+        who = people[n][0]
+        out.append(Habit(who.customer, who.name, often[n], much[n], firsts[n], lasts[n], away[n], (r, f, m), segment))
     return sorted(out, key=lambda h: (-sum(h.scores), -h.spent, h.customer))
 
 
@@ -85,17 +138,12 @@ def _segment(r: int, f: int, m: int, away: int, known: int, visits: int) -> str:
     return "promising" if r >= 3 else "lost"
 
 
-def cohorts(connection: sa.Connection, merchant: str, today: date, months: int = 6) -> list[tuple[str, int, list[int]]]:
+def cohorts(of: list[Visits], today: date, months: int = 6) -> list[tuple[str, int, list[int]]]:
     """(month of the first receipt, how many began then, how many of them came 0, 1, 2 … months later)."""
-    c = facts.c
-    rows = connection.execute(
-        sa.select(c.customer_id, sa.func.substr(c.day, 1, 7).label("month"))
-        .where(c.merchant_id == merchant, c.customer_id != "", c.counted, c.kind == "sale")
-        .distinct()
-    )
     came: dict[str, set[int]] = defaultdict(set)
-    for row in rows:
-        came[row.customer_id].add(int(row.month[:4]) * 12 + int(row.month[5:]) - 1)
+    for one in of:
+        if one.sales:
+            came[one.customer].add(int(one.month[:4]) * 12 + int(one.month[5:]) - 1)
     now = today.year * 12 + today.month - 1
     out = []
     for begin in range(now - months + 1, now + 1):
@@ -105,19 +153,12 @@ def cohorts(connection: sa.Connection, merchant: str, today: date, months: int =
     return out
 
 
-def matched(connection: sa.Connection, merchant: str, first: date, last: date) -> tuple[int, int]:
-    """(sales that belong to a known customer, all sales) of these days."""
-    c = facts.c
-    row = connection.execute(
-        sa.select(sa.func.sum(sa.case((c.customer_id != "", 1), else_=0)), sa.func.count()).where(
-            c.merchant_id == merchant,
-            c.counted,
-            c.kind == "sale",
-            c.day >= first.isoformat(),
-            c.day <= last.isoformat(),
-        )
-    ).one()
-    return int(row[0] or 0), int(row[1] or 0)
+def matched(connection: sa.Connection, merchant: str, of: list[Visits], today: date) -> tuple[int, int]:
+    """(sales that belong to a known customer, all sales) of the last year."""
+    c, start = sums.c, (today - timedelta(days=YEAR)).isoformat()
+    span = (c.merchant_id == merchant, c.dim == "all", c.day >= start, c.day <= today.isoformat())
+    sales = connection.execute(sa.select(sa.func.sum(c.receipts)).where(*span)).scalar()
+    return sum(one.recent for one in of), int(sales or 0)
 
 
 def favourites(connection: sa.Connection, merchant: str, customer: str, most: int = 8) -> list[tuple[str, float]]:

@@ -75,17 +75,16 @@ class Customers:
     def __init__(self, desk: Desk) -> None:
         self._store = desk.cloud.store
 
-    def _habits(self, connection: sa.Connection, who: Who, asked: dict[str, str]) -> tuple[Any, list[Any]]:
+    def _visits(self, connection: sa.Connection, who: Who, asked: dict[str, str]) -> tuple[Any, list[Any]]:
         p = period(connection, who.merchant, {**asked, "range": "365"})
-        found = segments.habits(connection, who.merchant, p.span.currency, p.today)
-        return p, found
+        return p, segments.visits(connection, who.merchant, p.span.currency, p.today)
 
     def listed(self, who: Who, asked: dict[str, str]) -> dict[str, Any]:
         q, segment = asked.get("q", "").strip()[:100], asked.get("segment", "")
         with self._store.read() as connection:
-            p, habits = self._habits(connection, who, asked)
-            share = segments.matched(connection, who.merchant, p.span.first, p.span.last)
-            cohorts = segments.cohorts(connection, who.merchant, p.today)
+            p, visits = self._visits(connection, who, asked)
+            habits, cohorts = segments.habits(visits, p.today), segments.cohorts(visits, p.today)
+            share = segments.matched(connection, who.merchant, visits, p.today)
             mine = customers.c.merchant_id == who.merchant
             count = connection.execute(sa.select(sa.func.count()).select_from(customers).where(mine)).scalar_one()
             names = None
@@ -114,8 +113,8 @@ class Customers:
     def export(self, who: Who, asked: dict[str, str], t: Strings) -> tables.Table:
         """A segment. Only those who agreed to be written to carry an address."""
         with self._store.read() as connection:
-            p, habits = self._habits(connection, who, asked)
-            chosen = _chosen(habits, asked.get("segment", ""))
+            p, visits = self._visits(connection, who, asked)
+            chosen = _chosen(segments.habits(visits, p.today), asked.get("segment", ""))
             mine = customers.c.merchant_id == who.merchant
             rows = {row.id: row for row in connection.execute(sa.select(customers).where(mine))}
         names = ("name", "external_id", "email", "birthday", "consent", "segment", "visits", "spent", "last")
@@ -137,7 +136,8 @@ class Customers:
             if found is None:
                 raise not_found()
             row, keys = found
-            p, habits = self._habits(connection, who, {})
+            p, visits = self._visits(connection, who, {})
+            habits = segments.habits(visits, p.today)
             return {
                 "customer": row,
                 "keys": keys,

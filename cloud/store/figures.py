@@ -120,11 +120,15 @@ facts = Table(  # one row for each receipt of a job, and one for a job in which 
         "at",
         postgresql_where=text("phone <> ''"),
     ),
-    Index(
-        "ix_facts_customer",
+    Index(  # all that segments and cohorts need: they read the index alone
+        "ix_facts_visits",
         "merchant_id",
         "customer_id",
-        "at",
+        "day",
+        "counted",
+        "currency",
+        "kind",
+        "total",
         postgresql_where=text("customer_id <> ''"),
     ),
     Index(
@@ -169,6 +173,7 @@ sums = Table(  # what counted receipts of a day sum up to, by one dimension at a
     _count("refunded"),  # above zero
     _count("voids"),
     _count("voided"),
+    Index(None, "merchant_id", "dim", "day"),  # of all shops together
 )
 
 items = Table(  # folded name -> how it was last printed, and the category that the merchant gave it
