@@ -3,7 +3,9 @@ in place of the real one: its addresses are fixed, in our program as in Apprise.
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,7 +13,11 @@ from queue import Queue
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-PNG = b"\x89PNG\r\n\x1a\n" + b"a picture of a code"
+import segno
+
+_picture = io.BytesIO()
+segno.make_qr("https://example.com/a-code-of-the-push-service").save(_picture, kind="png", scale=6)
+PNG = _picture.getvalue()
 MEET = """
 import sys
 if "cloud.notifier" in sys.orig_argv:
@@ -70,9 +76,9 @@ class WxPusher:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def sees(self, folder: Path) -> str:
-        """-> what PYTHONPATH begins with."""
+        """-> PYTHONPATH for the cloud."""
         (folder / "sitecustomize.py").write_text(MEET.format(host=self.host))
-        return str(folder)
+        return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
 
     def close(self) -> None:
         self._server.shutdown()

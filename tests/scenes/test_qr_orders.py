@@ -16,6 +16,7 @@ from receipt import read
 from tests.cloud.browser import Browser
 from tests.cloud.guest import open_shop
 from tests.cloud.providers import Gateway
+from tests.cloud.wxpusher import WxPusher
 from tests.scenes.conftest import Shop
 from tests.simulators.system import PASSWORD, USER, until
 
@@ -61,10 +62,17 @@ class Customer:
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """The scenes' shop; the provider of its notices is on this machine."""
+def push() -> Iterator[WxPusher]:
+    with closing(WxPusher()) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory, push: WxPusher) -> Iterator[Shop]:
+    """The scenes' shop; the providers of its notices are on this machine."""
     shop = Shop(tmp_path_factory.mktemp("shop"), "embedded")
     shop.system.kill("cloud", signal.SIGTERM)
+    shop.system.env["PYTHONPATH"] = push.sees(tmp_path_factory.mktemp("stub"))
     with shop.system.cloud_toml.open("a") as file:
         file.write("[webhooks]\nallow_private = true\n")
     shop.system.start("cloud")
@@ -136,7 +144,7 @@ def test_scan_a_black_code_the_shop_accepts_and_it_is_on_paper(customer: Custome
 def test_a_rejection_reaches_the_page_and_the_phone_and_the_order_is_mended(customer: Customer) -> None:
     web, system = customer.web, customer.shop.system
     with closing(Gateway()) as gateway:
-        set_sender(customer, f"smseagle://TOKENTOKEN@127.0.0.1:{gateway.port}/{{to}}")
+        set_sender(customer, "sms", f"smseagle://TOKENTOKEN@127.0.0.1:{gateway.port}/{{to}}")
         web.open(customer.black)
         customer.speaks("zh")
         web.click(".quick .plus")
@@ -169,10 +177,34 @@ def test_a_rejection_reaches_the_page_and_the_phone_and_the_order_is_mended(cust
     assert not any(b"Mei" in piece for piece in list(customer.shop.printer.paper))
 
 
-def set_sender(customer: Customer, url: str) -> None:
+def test_a_customer_scans_the_push_code_and_is_told_by_wechat(customer: Customer, push: WxPusher) -> None:
+    web, system = customer.web, customer.shop.system
+    set_sender(customer, "wechat", "wxpusher://AT_shopkey/{to}")
+    web.open(customer.black)
+    customer.speaks("zh")
+    web.click(".quick .plus")
+    web.find("#bar a.main")
+    web.open(customer.black + "/basket")
+    customer.checked()
+    web.type("input[name=name]", "Wen")
+    web.click(".send button.main")
+    customer.state("review")
+    web.click("form[action$='/wechat'] button")
+    web.until("document.querySelector('.wechat.shown img')?.naturalWidth > 100", within=180)
+    customer.checked()
+    order = system.api("GET", "/v1/orders")[1]["orders"][0]["id"]
+    push.scans[order] = "UID_wen_0001"
+    web.until("document.querySelector('.wechat.linked')", within=180)
+    assert "我们会通过微信通知您" in web.text()
+    assert system.api("POST", f"/v1/orders/{order}/reject", {"reason": "鱼卖完了"})[0] == 200
+    message = push.sent.get(timeout=180)
+    assert message["uids"] == ["UID_wen_0001"] and "鱼卖完了" in json.dumps(message, ensure_ascii=False)
+
+
+def set_sender(customer: Customer, way: str, url: str) -> None:
     """As the merchant does it, in the console."""
     with httpx.Client(base_url=customer.shop.system.url, timeout=30) as console:
         console.post("/login", data={"name": USER, "password": PASSWORD})
         csrf = console.get("/").text.split('data-csrf="')[1].split('"')[0]
-        done = console.post("/setup/notices/sms", data={"url": url, "csrf": csrf})
+        done = console.post(f"/setup/notices/{way}", data={"url": url, "csrf": csrf})
         assert done.status_code == 303, done.text
