@@ -65,7 +65,7 @@ class Router:
         self.ours = 0  # questions of ours that are not answered yet
         self.unasked: Callable[[bytes], bool] | None = None  # may take a block that nobody waits for
         self._to_pos, self._changed = to_pos, changed
-        self._parser = self._fresh()
+        self._parser, self._shown = self._fresh(), 0  # of the parser's pending bytes, so many went to the POS
         self._beside: set[str] = set()  # what of the status the device told beside the stream
         self._eots: dict[int, bytes] = {}  # the last answer to each DLE EOT n: the status holds what it says
         self._realtime: deque[Ask] = deque()
@@ -141,7 +141,7 @@ class Router:
         for asked in (self._realtime, self._queue):
             while asked:
                 self._drop(asked.popleft())
-        self._parser = self._fresh()
+        self._parser, self._shown = self._fresh(), 0
         self.asb.clear()
         self.status = replace(self.status, **dict.fromkeys(self._beside))
         self._beside.clear()
@@ -161,7 +161,13 @@ class Router:
 
     def heard(self, data: bytes, only: PosLink | None, now: float) -> None:
         """Bytes from the printer. `only`: the one POS link there is."""
+        if self.ours:
+            self._forget_old(self._realtime, now)
+            self._forget_old(self._queue, now)
         if only is not None and not self.ours and now >= self.wary_until:
+            if len(self._parser.pending) > self._shown:  # held back while a question of ours was open
+                self._to_pos(only, self._parser.pending[self._shown :])
+                self._shown = len(self._parser.pending)
             self._to_pos(only, data)
             if (
                 len(data) == 1
@@ -181,25 +187,28 @@ class Router:
                     self._eots[first.n] = data
                 return
             if len(data) > WATCHED:
-                self._parser = self._fresh()
+                self._parser, self._shown = self._fresh(), 0
                 return
             for form, answer in self._parser.feed(data):
                 self._learn(form, answer, self._take(form, answer, now), now)
+            self._shown = len(self._parser.pending)
             return
         for form, answer in self._parser.feed(data):
             ask = self._take(form, answer, now)
             self._learn(form, answer, ask, now)
+            new = answer[self._shown :]  # the POS may have its beginning already
+            self._shown = max(0, self._shown - len(answer))
             if form is Form.ASB and ask is None and self.asb:
                 for link in tuple(self.asb):
-                    self._to_pos(link, answer)
+                    self._to_pos(link, new)
             elif ask is None:
                 if not (form is Form.BLOCK and self.unasked is not None and self.unasked(answer)):
-                    self._to_pos(only, answer)
+                    self._to_pos(only, new)
             elif callable(ask.who):
                 self.ours -= 1
                 ask.who(answer)
             else:
-                self._to_pos(ask.who, answer)
+                self._to_pos(ask.who, new)
 
     def _take(self, form: Form, answer: bytes, now: float) -> Ask | None:
         """The question that this is the answer to."""
@@ -209,9 +218,7 @@ class Router:
             asked = self._queue
         else:
             return None
-        patience = FORGET_S if asked is self._realtime or self.status.online is not False else 1e9
-        while asked and now - asked[0].when > patience:
-            self._drop(asked.popleft())
+        self._forget_old(asked, now)
         for at, ask in enumerate(asked):
             if ask.form is form and (ask.fits is None or ask.fits(answer)):
                 if self.star and form is Form.REALTIME and (ask.n == 4) != bool(answer[0] & 0x10):
@@ -221,6 +228,12 @@ class Router:
                 del asked[0 if form is Form.REALTIME else at]
                 return ask
         return None
+
+    def _forget_old(self, asked: deque[Ask], now: float) -> None:
+        """Questions that will not be answered any more. While the printer stands still, answers may take hours."""
+        patience = FORGET_S if asked is self._realtime or self.status.online is not False else 1e9
+        while asked and now - asked[0].when > patience:
+            self._drop(asked.popleft())
 
     def _learn(self, form: Form, answer: bytes, ask: Ask | None, now: float) -> None:
         before = self.status
