@@ -232,11 +232,14 @@ class UsbLink:
                 return
             self._over = True
             os.eventfd_write(self._stop, 1)
+            backend, which = self._device.backend, (self._device._ctx.handle, self._interface)
             while True:  # under the lock: what has ended may be given back only afterwards
                 with contextlib.suppress(OSError):
-                    self._device.backend.release_interface(self._device._ctx.handle, self._interface)
+                    backend.release_interface(*which)
                 if self._transfers.wait_for(lambda: not self._under_way, RELEASE_S):
                     return
+                with contextlib.suppress(OSError):
+                    backend.claim_interface(*which)  # libusb releases nothing but what it has claimed
 
     def _to_printer(self) -> None:
         while data := self._next():

@@ -228,12 +228,18 @@ class Late(Cable):
     """A transfer that was about to begin when the interface was released: the kernel lets it take it again."""
 
     def __init__(self) -> None:
-        self.released = 0
+        self.released, self.claimed = 0, True
         super().__init__()
 
+    def claim_interface(self, handle: object, interface: int) -> None:
+        self.claimed = True
+
     def release_interface(self, handle: object, interface: int) -> None:
+        """As libusb does it: what it has not claimed itself it does not ask the kernel to release."""
+        if not self.claimed:
+            raise OSError(2, "Entity not found")
         with self.changed:
-            self.released += 1
+            self.released, self.claimed = self.released + 1, False
             self.changed.notify_all()
 
     def _put(self, endpoint: int, data: memoryview, timeout_ms: int) -> tuple[int, int]:
