@@ -42,8 +42,12 @@ class Mosquitto:
             f"listener {self.port} 127.0.0.1\nallow_anonymous false\npassword_file {passwords}\n{acl}{owner}"
             "max_inflight_messages 0\nmax_queued_messages 100000\n"
         )
+        self._command = [program, "-c", str(config)]
+        self.start()
+
+    def start(self) -> None:
         with self._log.open("ab") as log:
-            self.process = subprocess.Popen([program, "-c", str(config)], stdout=log, stderr=log)
+            self.process = subprocess.Popen(self._command, stdout=log, stderr=log)
         end = time.monotonic() + 15
         while True:
             try:
@@ -56,6 +60,11 @@ class Mosquitto:
     def reload(self) -> None:
         """It reads its files again."""
         self.process.send_signal(signal.SIGHUP)
+
+    def kill(self) -> None:
+        """What it held is gone."""
+        self.process.kill()
+        self.process.wait(10)
 
     def close(self) -> None:
         self.process.terminate()
