@@ -1,6 +1,8 @@
 """make bench [ARGS="relay forward --quick"]: run the benches, or those named.
 
 relay     latency, status round trip, throughput, exactness beside socat, idle cost      bench/relay.py
+relay_loads   the same while the agent reads, a commit runs on a slow disk, broker or player hang
+relay_costs   1 MB of pictures, CPU, a held cut beside append and fdatasync, start, memory, idle, 1 GB without an end
 forward   receipts from the till to the cloud's table, with kill -9 in between           bench/forward.py
 journal   durable receipts a second beside the disk's floor and a bare SQLite loop          bench/journal.py
 backlog   9,000 receipts that wait, and live ones beside them                           bench/backlog.py
@@ -18,7 +20,7 @@ import os
 import platform
 
 PARTS = ("relay", "journal", "forward", "backlog", "orders", "reading")
-LONG = ("cloud", "console")  # only when they are named
+LONG = ("cloud", "console", "relay_loads", "relay_costs")  # only when they are named
 
 
 def main() -> int:

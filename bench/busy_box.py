@@ -45,7 +45,11 @@ def main() -> None:
         folder / "box",
         printers=printers,
         pos={"till": f"tcp://127.0.0.1:{pos_port}", "second": second},
-        box={"pos.second": {"url": second, "printer": "other"}, "alerts": {"sound": load == "audio"}},
+        box={
+            "pos.second": {"url": second, "printer": "other"},
+            "printer.main": {"model": "generic"},  # where nobody has named it, the agent would ask it once
+            "alerts": {"sound": load == "audio"},
+        },
         broker="nats" if load == "broker" else "embedded",
         env=env,
     )

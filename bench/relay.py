@@ -1,10 +1,9 @@
 """The relay beside socat, ser2net and p910nd, as far as they are installed: what a till could notice. All devices run
 in interleaved rounds; the ratio is the figure.
 
-tillwire          the relay alone: capture, journal, cut held
-tillwire-busy     the same relay in a whole box: a second till prints a receipt every 100 ms meanwhile, which the agent
-                  reads and the cloud stores
-tillwire-serial   a till on a serial line, for ser2net and p910nd, whose printer is on one
+tillwire               the relay alone: capture, journal, cut held
+tillwire-from-serial   a till on a serial line
+tillwire-to-serial     a printer on one, as ser2net and p910nd have it
 
 What goes on beside it: bench/relay_loads.py. What it costs: bench/relay_costs.py.
 """
@@ -46,7 +45,7 @@ START = f"{BIN / 'tillwire-relay'} --config $dir/agent.toml"
 TILLWIRE = {"name": "tillwire", "command": START, "files": {"agent.toml": RELAY}, "settle": 1.0}
 
 
-def busy(load: str = "receipts", settle: float = 8.0) -> dict[str, Any]:
+def busy(load: str, settle: float) -> dict[str, Any]:
     """A box with that load, for the harness."""
     box = f"{sys.executable} -m bench.busy_box $dir $pos_port $printer_port {load}"
     return {
@@ -61,7 +60,6 @@ def main(quick: bool = False) -> int:
     duts: list[dict[str, Any]] = [
         SOCAT,
         TILLWIRE,
-        busy(),
         {"name": "tillwire-from-serial", "command": START, "files": {"agent.toml": SERIAL}, **line,
          "pos": "pty", "printer": "tcp", "n": 500},
         {"name": "tillwire-to-serial", "command": START, "files": {"agent.toml": PRINTS_SERIAL}, **line},
@@ -69,9 +67,9 @@ def main(quick: bool = False) -> int:
     if shutil.which("ser2net"):
         duts.append({"name": "ser2net", "command": "ser2net -d -n -u -c $dir/ser2net.yaml",
                      "files": {"ser2net.yaml": SER2NET}, **line})  # fmt: skip
-    if shutil.which("p910nd"):  # listens on 9100 + its number
-        duts.append({"name": "p910nd", "command": "p910nd -b -d -i 127.0.0.1 -f $printer_path 2", "pos_port": 9102,
-                     **line})  # fmt: skip
+    if shutil.which("p910nd"):  # listens on 9100 and its number; its lock has a folder that not every package makes
+        command = "sh -c 'mkdir -p /var/lock/p910nd; exec p910nd -b -d -i 127.0.0.1 -f $printer_path 2'"
+        duts.append({"name": "p910nd", "command": command, "pos_port": 9102, **line, "n": 40})
     return measured(duts, "oneway1,oneway64,status,throughput,idle,exact", quick)
 
 

@@ -46,7 +46,7 @@ url = "tcp://127.0.0.1:{pos}"
 
 
 def main(quick: bool = False, parts: tuple[str, ...] = ()) -> int:
-    rounds = 1 if quick else 7
+    rounds = 1 if quick else 5
     for part in parts or PARTS:
         print(f"\n== {part}", flush=True)
         PARTS[part](rounds, quick)
@@ -269,7 +269,7 @@ def idle(rounds: int, quick: bool) -> None:
         wakes = (after[2] - before[2]) / seconds
         return {"Pss, MB": after[1] / 1024, "wake-ups/s": wakes, "CPU, ms/s": (after[0] - before[0]) * 1e3 / seconds}
 
-    told(rounds_of(["bare epoll", "tillwire"], min(rounds, 2), each), "bare epoll")
+    told(rounds_of(["bare epoll", "tillwire"], 1, each), "bare epoll")
 
 
 def endless(rounds: int, quick: bool) -> None:
