@@ -78,7 +78,8 @@ class BoxKeys:
 @dataclass(frozen=True, slots=True)
 class Printer:
     url: str = required(
-        "Where the printer is, for example tcp://192.168.1.50:9100, serial:///dev/ttyUSB0?baud=38400 or file:///tmp/out.prn",
+        "Where the printer is, for example tcp://192.168.1.50:9100, usb://04b8:0e15, serial:///dev/ttyS0?baud=38400 or"
+        " serial://usb/A50285BI?baud=38400 (the USB adapter with that serial number)",
         check=printer_url,
     )
     when_lost: str = key(

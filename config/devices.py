@@ -62,6 +62,8 @@ def _path(parts: SplitResult) -> Told:
 def _line(parts: SplitResult) -> Told:
     if parts.netloc == "usb":
         return "takes one serial number behind usb" if "/" in parts.path.strip("/") else None
+    if "port" in dict(parse_qsl(parts.query)):
+        return "has an option port, which is for serial://usb: the adapter in that socket"
     return _path(parts)
 
 

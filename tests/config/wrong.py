@@ -117,6 +117,8 @@ WRONG: dict[str, tuple[str, tuple[str, ...]]] = {
         _with(PRINTER, 'url = "serial:///dev/ttyUSB0?parity=N"'), ("line 4:", "none, even, odd")
     ),
     "flow unknown": (_with(POS, 'url = "serial:///dev/ttyS0?flow=hardware"'), ("line 6:", "rtscts")),
+    "socket of a path": (_with(POS, 'url = "serial:///dev/ttyS0?port=1-1"'), ("line 6:", "option port", "serial://usb")),
+    "two adapters": (_with(POS, 'url = "serial://usb/A/B"'), ("line 6:", "one serial number")),
     "baud for tcp": (_with(POS, 'url = "tcp://0.0.0.0:9100?baud=9600"'), ("line 6:", "no option 'baud'", "allow")),
     "allow is a word": (_with(POS, 'url = "tcp://0.0.0.0:9100?allow=kitchen"'), ("line 6:", "192.168.1.0/24")),
     "limit nought": (_with(POS, 'url = "tcp://0.0.0.0:9100?limit=0"'), ("line 6:", "1 to 64")),
