@@ -34,6 +34,8 @@ class Known(msgspec.Struct):
 
     printer: str = ""  # any name that no other printer has: the order of day and month is learned for each
     day: str | None = None  # YYYY-MM-DD, where the clock was right
+    country: str | None = None  # ISO 3166, of the shop
+    currency: str | None = None  # ISO 4217, of the shop
 
 
 known, habits = Known(), dict[str, Habits]()
@@ -48,7 +50,8 @@ def reading(raw: bytes) -> bytes:
     if known.printer not in habits and len(habits) >= MOST_PRINTERS:
         habits.clear()
     habit = habits.setdefault(known.printer, Habits())
-    found = read(raw, Profile(day=known.day, date_order=habit.date_order))
+    there = Profile(day=known.day, date_order=habit.date_order, country=known.country, currency=known.currency)
+    found = read(raw, there)
     if known.printer:
         habit.learn(found.receipts)
     return msgspec.msgpack.encode(

@@ -52,7 +52,8 @@ class Readings:
         self._store, self._config, self._bell, self._stopping = store, config, bell, stopping
         self._leases, self._busy = leases, busy
         self._reader = Reader()
-        self._next_start = 0.0
+        self._next_start = self._next_places = 0.0
+        self._places: dict[str, facts.Places] = {}
 
     def run(self) -> None:
         try:
@@ -129,13 +130,23 @@ class Readings:
             ) else "read"
         if row.tries >= TRIES:
             return None, "failed"
-        return self._reader.read(row.raw, known_of(row)), "read"
+        return self._reader.read(row.raw, known_of(row, self._shop_of(row))), "read"
 
     def _again(self, row: Any) -> tuple[Reading | None, str]:
         if row.raw is None or row.tries >= TRIES:
             found = _of_box(row)
             return found, "read" if found else "failed"
-        return self._reader.read(row.raw, known_of(row)), "read"
+        return self._reader.read(row.raw, known_of(row, self._shop_of(row))), "read"
+
+    def _shop_of(self, row: Any) -> facts.Shop:
+        """Where the box stands; asked again each minute."""
+        if time.monotonic() >= self._next_places:
+            self._places, self._next_places = {}, time.monotonic() + 60
+        places = self._places.get(row.merchant_id)
+        if places is None:
+            with self._store.read() as connection:
+                places = self._places[row.merchant_id] = facts.Places(connection, [row.merchant_id])
+        return places.shop(row.merchant_id, row.box)
 
     def _starts(self) -> bool:
         """Whether there is a reader; asked at most twice a minute while there is none."""
@@ -233,11 +244,13 @@ def newer(ours: str | None, theirs: str) -> bool:
         return ours != theirs
 
 
-def known_of(job: Any) -> dict[str, str | None]:
-    """What the reader is told of a job: whose paper it is, and the day (UTC) where the box's clock was right."""
+def known_of(job: Any, shop: facts.Shop) -> dict[str, str | None]:
+    """What the reader is told of a job: whose paper it is, where that is, and the day (UTC) where the box's clock was
+    right."""
     sure = job.trust in (Trust.NTP, Trust.CLOUD) and 0 < job.started_ms < LAST_MS
     day = datetime.fromtimestamp(job.started_ms / 1000, UTC).date().isoformat() if sure else None
-    return {"printer": f"{job.merchant_id}/{job.box}/{job.printer}", "day": day}
+    paper = f"{job.merchant_id}/{job.box}/{job.printer}"
+    return {"printer": paper, "day": day, "country": shop.dials_from or None, "currency": shop.currency or None}
 
 
 def _of_box(row: Any) -> Reading | None:

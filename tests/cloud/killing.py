@@ -2,7 +2,7 @@
 
     python -m tests.cloud.killing --seed 7 --kills 60 --boxes 20
 
-Real processes: mosquitto, PostgreSQL, two ingest workers (test_broker_files.py kills a node of a NATS cluster). The boxes
+Real processes: mosquitto, PostgreSQL, two ingest workers. (test_broker_files.py kills a node of a NATS cluster.) Boxes
 number their receipts, keep each until it is acknowledged by name and hash, and send again what is not, as real ones do.
 At the end every receipt that any box ever made is in the table once, none is acknowledged that is not there, and each
 was read, counted and told once.

@@ -17,7 +17,7 @@ from cloud.events import Bell
 from cloud.mqtt import Publish
 from cloud.reader_door import Reader, ReaderDied, Shared
 from cloud.reading import Readings, newer
-from cloud.store import schema
+from cloud.store import figures, schema
 from cloud.store.database import Store
 from config.cloud import CloudConfig, Ingest
 from tests.cloud.test_batch import BOX, fresh_store
@@ -153,3 +153,21 @@ def test_pictures_are_drawn_in_a_child_too(monkeypatch: pytest.MonkeyPatch, tmp_
     child.write_text("raise SystemExit(3)")
     monkeypatch.setattr(reader_door, "CHILD", [str(child)])
     assert shared.png(raw) is None
+
+
+@pytest.mark.parametrize(
+    ("shop", "means"),
+    [
+        ({"zone": "Australia/Sydney", "currency": "AUD"}, ("AUD", 1200, "2026-06-05")),
+        ({"zone": "America/New_York", "currency": "USD"}, ("USD", 1200, "2026-05-06")),
+    ],
+)
+def test_the_shop_says_which_money_and_which_dates_are_meant(
+    store: Store, shop: dict[str, str], means: tuple[str, int, str]
+) -> None:
+    with store.write() as connection:
+        connection.execute(sa.insert(figures.shops).values(merchant_id="cafe", id="", name="Cafe", **shop))
+    put(store, job(str(uuid.uuid4()), 1, "CAFE\nSoup 4.00\nTOTAL $ 12.00\n05/06/2026 12:00\n", reading=NO_READING))
+    (found,) = read_all(store)
+    (read,) = found.receipts
+    assert (read.currency, read.total, read.issued_at[:10]) == means
