@@ -34,45 +34,44 @@ def add_shop(connection: sa.Connection, merchant: str, shop: str = "", **values:
     connection.execute(sa.insert(shops).values(merchant_id=merchant, id=shop, **row))
 
 
+def job_row(merchant: str, job: str, **values: Any) -> dict[str, Any]:
+    """A job of the merchant's first box that was read; `values` in place of what is usual."""
+    started = values.get("started_ms", NOON)
+    return {
+        "merchant_id": merchant,
+        "id": job,
+        "box": f"{merchant}-box-1",
+        "epoch": "e",
+        "seq": 1,
+        "sha256": b"",
+        "size": 0,
+        "boundary": "cut",
+        "delivered": "all",
+        "pos": "till",
+        "printer": "main",
+        "started_ms": started,
+        "ended_ms": started,
+        "trust": "ntp",
+        "boot": "b",
+        "mono_ms": 0,
+        "received_at": started,
+        "state": "read",
+        "rules_version": "1",
+        "lines": "",
+    } | values
+
+
 def add_job(
     connection: sa.Connection,
     merchant: str,
     *read: Receipt,
-    seq: int = 1,
-    box: str = "",
-    started_ms: int = NOON,
-    trust: str = "ntp",
-    delivered: str = "all",
-    lines: str = "",
     job: str = "",
     count: bool = True,
+    **values: Any,
 ) -> str:
     """-> the job's id."""
     job = job or uuid7()
-    connection.execute(
-        sa.insert(jobs).values(
-            merchant_id=merchant,
-            id=job,
-            box=box or f"{merchant}-box-1",
-            epoch="e",
-            seq=seq,
-            sha256=b"",
-            size=0,
-            boundary="cut",
-            delivered=delivered,
-            pos="till",
-            printer="main",
-            started_ms=started_ms,
-            ended_ms=started_ms,
-            trust=trust,
-            boot="b",
-            mono_ms=0,
-            received_at=started_ms,
-            state="read",
-            rules_version="1",
-            lines=lines,
-        )
-    )
+    connection.execute(sa.insert(jobs).values(**job_row(merchant, job, **values)))
     read_as(connection, merchant, job, *read, count=count)
     return job
 
