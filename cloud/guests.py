@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import msgspec
 import sqlalchemy as sa
 
-from cloud import basket, menu, orders
+from cloud import basket, menu, orders, wechat
 from cloud.basket import Visit
 from cloud.contacts import LINK_MS
 from cloud.fronts import DiningTable, Front
@@ -125,7 +125,7 @@ def place(
         settings,
     )
     link = front.order_link(order_id)
-    phone, email, wechat = contact(wanted.phone, wanted.email, wanted.wechat)
+    phone, email, wechat_id = contact(wanted.phone, wanted.email, wanted.wechat)
     connection.execute(
         sa.insert(guest_orders).values(
             merchant_id=front.merchant,
@@ -139,7 +139,7 @@ def place(
             language=wanted.language,
             phone=phone,
             email=email,
-            wechat=wechat,
+            wechat=wechat_id,
             replaces=visit.replaces,
             told="",
             distance=content.distance or None,
@@ -147,6 +147,7 @@ def place(
         )
     )
     if visit.replaces:
+        wechat.carry_over(connection, front.merchant, visit.replaces, order_id)
         connection.execute(
             sa.update(guest_orders)
             .where(guest_orders.c.merchant_id == front.merchant, guest_orders.c.order_id == visit.replaces)
@@ -290,6 +291,20 @@ def reopen(connection: sa.Connection, visit: Visit, guest: Guest, known: Menu) -
         Visit(visit.hash, visit.merchant, visit.table_id, lines, visit.basket_id, guest.order_id, visit.distance),
     )
     assert fresh.replaces == guest.order_id
+
+
+def filled_in(connection: sa.Connection, merchant: str, order_id: str) -> dict[str, str]:
+    """What their customer wrote on an order that opens again; {} where it is forgotten. Field of the form -> text."""
+    row = connection.execute(
+        sa.select(guest_orders.c.phone, guest_orders.c.email, guest_orders.c.wechat, order_table.c.content)
+        .select_from(guest_orders.join(order_table, SAME))
+        .where(guest_orders.c.merchant_id == merchant, guest_orders.c.order_id == order_id)
+    ).first()
+    if row is None:
+        return {}
+    content = msgspec.json.decode(row.content, type=OrderContent)
+    found = {"phone": row.phone, "email": row.email, "wechat": row.wechat, "kind": content.kind}
+    return found | {"name": content.customer, "address": content.address, "note": content.note}
 
 
 def withdraw(connection: sa.Connection, guest: Guest, settings: Settings) -> None:

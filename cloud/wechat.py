@@ -61,6 +61,20 @@ def picture(connection: sa.Connection, merchant: str, order_id: str) -> bytes | 
     return found
 
 
+def carry_over(connection: sa.Connection, merchant: str, old: str, order_id: str) -> None:
+    """An order takes the place of another one: who had linked WeChat to that is told of this too."""
+    if state(connection, merchant, old) != "linked":
+        return
+    at = now_ms()
+    uid = sa.select(guest_orders.c.wechat).where(*_order(merchant, old)).scalar_subquery()
+    connection.execute(sa.update(guest_orders).where(*_order(merchant, order_id)).values(wechat=uid))
+    connection.execute(
+        sa.insert(wechat_links).values(
+            merchant_id=merchant, order_id=order_id, state="linked", asked_at=at, next_at=at, expires_at=at
+        )
+    )
+
+
 class Linker:
     """Asks the provider for codes, and who scanned them. `run()` is a thread's work, until `stopping` is set."""
 
@@ -121,7 +135,7 @@ class Linker:
         with self._store.write() as connection:
             if uid:
                 values |= {"state": "linked", "picture": None}
-                mine = (guest_orders.c.merchant_id == row.merchant_id, guest_orders.c.order_id == row.order_id)
+                mine = _order(row.merchant_id, row.order_id)
                 connection.execute(sa.update(guest_orders).where(*mine).values(wechat=uid, told=""))
             self._set(connection, row, **values)
         if "state" in values:
@@ -133,3 +147,7 @@ class Linker:
 
 def _of(merchant: str, order_id: str) -> tuple[sa.ColumnElement[bool], ...]:
     return wechat_links.c.merchant_id == merchant, wechat_links.c.order_id == order_id
+
+
+def _order(merchant: str, order_id: str) -> tuple[sa.ColumnElement[bool], ...]:
+    return guest_orders.c.merchant_id == merchant, guest_orders.c.order_id == order_id

@@ -92,14 +92,20 @@ class Shop:
         form: Form | None = None,
         problem: Refused | None = None,
     ) -> Response[Any]:
-        typed = {
-            name: form.text(name)[:300] if form else ""
-            for name in ("name", "phone", "email", "wechat", "address", "note", "kind")
-        }
+        names = ("name", "phone", "email", "wechat", "address", "note", "kind")
+        before = {} if form or place.visit is None else self._before(place.front.merchant, place.visit.replaces)
+        typed = {name: form.text(name)[:300] if form else before.get(name, "") for name in names}
         status = 200 if problem is None else 409
         return self._counter.page(
             request, "order_basket.html", status, typed=typed, problem=problem, asked=self._asked(place), **values
         )
+
+    def _before(self, merchant: str, replaces: str | None) -> dict[str, str]:
+        """What they wrote on the order that was rejected: nobody writes it twice."""
+        if replaces is None:
+            return {}
+        with self._cloud.store.read() as connection:
+            return guests.filled_in(connection, merchant, replaces)
 
     def _asked(self, place: Place) -> bool:
         """Were they asked where they are? Once is enough; without a place of the shop nobody is."""

@@ -74,6 +74,21 @@ def test_who_scanned_the_code_is_told_by_wechat_and_by_nothing_else(shop: Shop, 
     assert guest.web.get(f"{link}/wechat").status_code == 404, "the code is used up"
 
 
+def test_the_order_in_place_of_a_rejected_one_is_told_by_wechat_too(shop: Shop, push: WxPusher) -> None:
+    order, guest, link = shop.order()
+    scan(shop, push, guest, order, link, "UID_ann_0003")
+    shop.reject(order, "no fish")
+    push.sent.get(timeout=60)
+    assert guest.web.post(f"{link}/again").status_code == 303
+    basket = guest.page("/basket")
+    assert 'name="name" value="Ann"' in basket, "nobody writes it twice"
+    after = guest.order(kind="takeaway", name="Ann")
+    assert 'class="wechat linked"' in guest.web.get(after).text
+    shop.reject(str(shop.api.get("/v1/orders").json()["orders"][0]["id"]), "no meat either")
+    message = push.sent.get(timeout=60)
+    assert message["uids"] == ["UID_ann_0003"] and "no meat either" in json.dumps(message)
+
+
 def test_where_wechat_fails_the_next_way_is_taken(shop: Shop, push: WxPusher, sms: Gateway) -> None:
     order, guest, link = shop.order(phone="+442079460002")
     scan(shop, push, guest, order, link, "UID_ann_0002")
