@@ -97,7 +97,11 @@ def test_every_receipt_that_was_cut_is_in_the_journal_after_a_power_cut(tmp_path
         for turn in range(1, CUTS + 1):
             before = len(paper.receipts())
             guest.run("systemd-run --unit till python3 /root/till.py")
-            paper.wait(lambda data, most=before + 30: data.count(CUT) >= most)  # type: ignore[misc]
+            try:
+                paper.wait(lambda data, most=before + 30: data.count(CUT) >= most)  # type: ignore[misc]
+            except AssertionError as error:
+                log = guest.run("journalctl --no-pager -o short-monotonic -n 60; cat /proc/tty/driver/serial; ps ax")
+                raise AssertionError(f"turn {turn}: {error}\n{log}") from None
             guest.cut_power()
             receipts = paper.receipts()
             guest.boot()
