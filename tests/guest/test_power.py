@@ -61,15 +61,14 @@ class Paper:
     def _read(self) -> None:
         while True:
             with socket.socket(socket.AF_UNIX) as sock:
-                try:
+                try:  # a machine that is just dying may still take a connection, and reset it
                     sock.connect(str(self.path))
+                    while data := sock.recv(65536):
+                        with self._changed:
+                            self.data += data
+                            self._changed.notify_all()
                 except OSError:
                     time.sleep(0.05)
-                    continue
-                while data := sock.recv(65536):
-                    with self._changed:
-                        self.data += data
-                        self._changed.notify_all()
 
     def wait(self, what: Callable[[bytes], Any], within: float = 300) -> None:
         with self._changed:
