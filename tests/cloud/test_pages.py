@@ -53,7 +53,7 @@ PAGES = (
     "/setup/webhooks",
     "/setup/password",
 )
-WITH_AN_ID = ("/receipts/{doubtful}", "/boxes/{box}", "/customers/demo-0000")
+WITH_AN_ID = ("/receipts/{doubtful}", "/boxes/{box}", "/customers/demo-0000", "/customers/crm/espocrm")
 NO_PAGES = {"/live", "/login", "/oauth/authorize", "/setup/menu/table.csv", "/setup/slip/picture"}
 
 
