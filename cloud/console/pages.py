@@ -9,6 +9,7 @@ from litestar import Response, Router
 from cloud.console import (
     access_apps,
     access_boxes,
+    access_keeping,
     access_keys,
     access_people,
     access_webhooks,
@@ -48,6 +49,7 @@ PAGES = (
     access_boxes,
     access_people,
     access_apps,
+    access_keeping,
     access_keys,
     access_webhooks,
     front,

@@ -54,6 +54,7 @@ SETUP: tuple[Place, ...] = (
     Place("access.people.title", "/setup/people", scope="owner", about="access.people.card"),
     Place("access.apps.title", "/setup/apps", scope="owner", about="access.apps.card"),
     Place("access.keys.title", "/setup/keys", scope="owner", about="access.keys.card"),
+    Place("access.keeping.title", "/setup/keeping", scope="owner", about="access.keeping.card"),
     Place("access.webhooks.title", "/setup/webhooks", scope="owner", about="access.webhooks.card"),
     Place("access.password.title", "/setup/password", about="access.password.card"),
     # one line for each page of the set-up, in the order in which a new shop needs them

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cloud import people
+from cloud import auth, people
 from cloud.statuses import status_of
 from cloud.store import schema
 from tests.cloud.conftest import PASSWORD, Cloud, until
@@ -95,6 +95,21 @@ def test_a_key_works_until_it_is_revoked(cloud: Cloud, anna: Page) -> None:
     (found,) = re.findall(r"<b>Till system</b>.*?/setup/keys/([0-9a-f-]+)/revoke", page, re.DOTALL)
     assert anna.post(f"/setup/keys/{found}/revoke").status_code == 303
     until(lambda: httpx.get(f"{cloud.url}/v1/orders", headers=ask).status_code == 401)
+
+
+def test_the_form_of_a_key_offers_what_it_may(anna: Page) -> None:
+    page = anna.client.get("/setup/keys").text
+    assert re.findall(r'name="scope" value="([^"]+)"', page) == list(auth.SCOPES)
+
+
+def test_an_owner_has_receipts_erased_sooner(anna: Page) -> None:
+    assert anna.post("/setup/keeping", receipts="90", raw="7").status_code == 303
+    page = anna.client.get("/setup/keeping").text
+    assert re.findall(r'name="(receipts|raw)"[^>]* value="(\d*)"', page) == [("receipts", "90"), ("raw", "7")]
+    for wrong in ({"receipts": "5"}, {"receipts": "-1"}, {"raw": "many"}, {"receipts": "999999"}):
+        assert anna.post("/setup/keeping", **wrong).status_code == 422, wrong
+    assert anna.post("/setup/keeping").status_code == 303
+    assert 'value="90"' not in anna.client.get("/setup/keeping").text
 
 
 def test_a_box_comes_by_a_code_and_its_fingerprint_shows(cloud: Cloud, anna: Page) -> None:

@@ -110,12 +110,21 @@ OWN_ONLY = {  # lists and actions without an id: they show the caller's own thin
     "/setup/people",
     "/setup/password",
     "/setup/keys",
+    "/setup/keeping",
     "/setup/boxes",
     "/setup/apps",
     "/setup/webhooks",
     "/oauth/authorize",
 }
-OWNERS = ("/customers/crm", "/setup/people", "/setup/keys", "/setup/boxes", "/setup/apps", "/setup/webhooks")
+OWNERS = (
+    "/customers/crm",
+    "/setup/people",
+    "/setup/keys",
+    "/setup/keeping",
+    "/setup/boxes",
+    "/setup/apps",
+    "/setup/webhooks",
+)
 READER_MAY = {"/logout", "/setup/password"}
 BODIES: dict[str, Any] = {"reject": {"reason": "x"}, "cancel": {"reason": "x"}, "close": {"reason": "x"}, "reprint": {}}
 
