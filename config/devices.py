@@ -6,7 +6,6 @@ there now is no mistake of the file.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -31,6 +30,8 @@ def _number(low: int, high: int) -> Callable[[str], Told]:
 
 
 def _networks(value: str) -> Told:
+    import ipaddress  # for those who have such a list
+
     for text in value.split(","):
         try:
             ipaddress.ip_network(text.strip(), strict=False)

@@ -73,7 +73,7 @@ class XonLink(SerialLink):
 
     def say(self, there: bool) -> None:
         super().say(there)
-        with contextlib.suppress(termios.error):
+        with contextlib.suppress(termios.error, ValueError):  # it was closed, or unplugged: reading tells
             termios.tcflow(self._fd, termios.TCION if there else termios.TCIOFF)
 
 

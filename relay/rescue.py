@@ -11,7 +11,6 @@ import hashlib
 import json
 import logging
 import queue
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -24,6 +23,8 @@ from relay.salvage import JOB, SEQ_BITS, SLIP
 from relay.store import PER_CAPTURE, Store
 
 if TYPE_CHECKING:
+    import subprocess
+
     from relay.journal import Journal
 
 BATCH_ROWS, BATCH_BYTES = 50, 256 * 1024  # brought home in one transaction: a cut never waits long behind it
@@ -65,6 +66,8 @@ def _all(journal: Journal, todo: list[Path]) -> None:
 
 def _reader(path: Path) -> subprocess.Popen[bytes]:
     command = ["nice", "-n", "10", sys.executable, "-m", "relay.salvage", str(path)]
+    import subprocess  # rarely needed, and 350 KB
+
     return subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, cwd="/")
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import subprocess
 import sys
 from pathlib import Path
 
@@ -38,6 +37,8 @@ def is_old(path: Path) -> bool:
 
 def bring_up(path: Path) -> None:
     """Raises NotMigrated."""
+    import subprocess  # rarely needed, and 350 KB
+
     log.warning("journal=migrating file=%s to=%d hint=printing goes on", path, SCHEMA)
     try:
         done = subprocess.run([*COMMAND, str(path)], capture_output=True, text=True, timeout=LIMIT_S, cwd="/")

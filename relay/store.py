@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -110,7 +109,7 @@ class Store:
         script = Path(__file__).with_name("journal.sql").read_text(encoding="utf-8")
         for statement in _statements(script):
             db.execute(statement)
-        db.execute("INSERT INTO epochs (n, epoch) VALUES (?, ?)", (FIRST_EPOCH, str(uuid.uuid4())))
+        db.execute("INSERT INTO epochs (n, epoch) VALUES (?, ?)", (FIRST_EPOCH, _new_epoch()))
         db.executemany("INSERT INTO tombs (id) VALUES (?)", [(n + 1,) for n in range(SPARE_TOMBS)])
         db.execute(f"PRAGMA user_version = {SCHEMA}")
         db.execute("COMMIT")
@@ -540,7 +539,7 @@ class Store:
 
     def new_epoch(self) -> str:
         """Another epoch begins; jobs that are not acked get new keys in it, and remember the old ones."""
-        epoch = str(uuid.uuid4())
+        epoch = _new_epoch()
         n = self.n + 1
         self.db.execute("INSERT INTO epochs (n, epoch) VALUES (?, ?)", (n, epoch))
         ids = self.db.execute("SELECT id FROM jobs WHERE acked_ran IS NULL AND reason IS NULL ORDER BY id").fetchall()
@@ -569,6 +568,12 @@ def _is_ruined(error: Exception) -> bool:
     if isinstance(error, Unfit | Old):
         return False
     return getattr(error, "sqlite_errorcode", 0) & 0xFF not in PASSING
+
+
+def _new_epoch() -> str:
+    import uuid  # once in a journal's life
+
+    return str(uuid.uuid4())
 
 
 def _statements(script: str) -> list[str]:

@@ -5,6 +5,7 @@ Source: tty_ioctl(4). A pseudo-terminal has none of them. A line that was never 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import struct
 import termios
@@ -17,12 +18,18 @@ AWAY_LOOKS = 3  # a printer whose buffer is full drops its line too, for moments
 
 def lines(fd: int) -> int:
     """The bits of those that are up. Raises OSError where there are none."""
-    return int(struct.unpack("I", fcntl.ioctl(fd, termios.TIOCMGET, b"\0\0\0\0"))[0])
+    return int(struct.unpack("I", _ioctl(fd, termios.TIOCMGET, b"\0\0\0\0"))[0])
 
 
 def say_ready(fd: int, ready: bool) -> None:
     """Raise or drop our own lines. Raises OSError where there are none."""
-    fcntl.ioctl(fd, termios.TIOCMBIS if ready else termios.TIOCMBIC, OURS)
+    _ioctl(fd, termios.TIOCMBIS if ready else termios.TIOCMBIC, OURS)
+
+
+def _ioctl(fd: int, request: int, value: bytes) -> bytes:
+    if fd < 0:
+        raise OSError(errno.EBADF, "the line is closed")
+    return bytes(fcntl.ioctl(fd, request, value))
 
 
 class Readiness:

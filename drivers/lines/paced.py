@@ -81,18 +81,19 @@ class PacedLink:
             self._sock.close()
             os.eventfd_write(self._stop, 1)
             self._thread.join(1.0)  # it never waits for long; the line can be opened again then
+            os.close(self._stop)
 
     # ------------------------------------------------------------------ in the thread
 
     def _pass(self) -> None:
-        fd, out, back = self._line.fileno(), memoryview(b""), b""
+        fd, stop, out, back = self._line.fileno(), self._stop, memoryview(b""), b""
         with contextlib.suppress(OSError):
             modem.say_ready(fd, self._there)
         try:
             while not self._closing.locked():
                 open_, drained = self._may_send(), not out or self._line.taken == self._line.written
                 poll = select.poll()
-                poll.register(self._stop, select.POLLIN)
+                poll.register(stop, select.POLLIN)
                 poll.register(fd, 0 if back else select.POLLIN)
                 poll.register(self._inner, (0 if out else select.POLLIN) | (select.POLLOUT if back else 0))
                 if out and open_ and drained:

@@ -127,7 +127,7 @@ def test_a_pseudo_terminal_has_no_ready_lines() -> None:
 
 @pytest.mark.covers("F55")
 @pytest.mark.parametrize("flow", ["none", "rtscts", "dsrdtr"])
-def test_a_pos_sees_that_its_printer_is_gone(wire: Wire, flow: str) -> None:
+def test_a_pos_sees_that_its_printer_is_gone(wire: Wire, monkeypatch: pytest.MonkeyPatch, flow: str) -> None:
     port: Any = open_pos(f"{wire.url}&flow={flow}")
     link = port.accept()
     port.show(there=False, ready=False, paper=True, error=False)
@@ -135,6 +135,8 @@ def test_a_pos_sees_that_its_printer_is_gone(wire: Wire, flow: str) -> None:
     port.show(there=True, ready=False, paper=False, error=False)
     assert wire.ours, "it has no paper: the printer says so itself when it is asked"
     link.close()
+    monkeypatch.undo()
+    port.show(there=False, ready=False, paper=True, error=False)  # of a line that has just gone
 
 
 @pytest.mark.covers("F55")
@@ -147,6 +149,7 @@ def test_a_pos_with_xon_xoff_is_told_by_it() -> None:
     port.show(there=True, ready=True, paper=True, error=False)
     assert wire.read(1) == b"\x11"
     port.close()
+    port.show(there=False, ready=False, paper=True, error=False)
 
 
 @pytest.mark.covers("F48")
