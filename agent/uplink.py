@@ -1,8 +1,9 @@
 """What is due goes up; what the cloud has acknowledged goes away. One sender, one window, each record its own clock.
 
-A row is sent when the broker is connected, again when the cloud has not acknowledged it some time after the broker took
-it, and again after every reconnect. It leaves the outbox only by the cloud's acknowledgement (key and hash, or id), and
-a job is released at the relay before its row goes: a crash in between only repeats an acknowledgement.
+A row is sent when the broker is connected, again when the cloud has not acknowledged it for some time
+(agent/flights.py), and again after every reconnect. It leaves the outbox only by the cloud's acknowledgement (key and
+hash, or id), and a job is released at the relay before its row goes: a crash in between only repeats an
+acknowledgement.
 
 Reports go before receipts. Live receipts and the backlog take turns; of the backlog only so much is on the way as the
 line takes without a long queue, so that a live receipt finds a short one. A job above one message travels in parts, one
@@ -13,14 +14,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections import deque
-from dataclasses import dataclass
 from typing import Any
 
 from agent import clock, outbox
 from agent.door import Door, Refused, RelayGone
+from agent.flights import Flights, Pace, Sent
 from agent.mqtt import Denied, Incoming, Mqtt, Offline
 from agent.outbox import Row
 from agent.reading import Key, Reading
@@ -30,23 +30,10 @@ from wire.messages import Acks, BadMessage, Captured, Part, Want
 
 log = logging.getLogger("tillwire.agent")
 
-WINDOW = 64  # records on the way: published, neither acknowledged nor given up for now
-BACKLOG_LEAST, BACKLOG_BYTES = 4 * 1024, 64 * 1024  # of the backlog, published and not yet with the broker
-LATE_S = 1.0  # behind the quickest PUBACK of the connection: so long is the queue that a live receipt would stand in
 PIECE = 32 * 1024  # bytes of a job in one part
-RESEND_S, RESEND_MOST_S = 2.0, 600.0  # after the broker took it, or 4 times what acks take lately; doubles
 LIVE_BYTES = 1 << 20  # of live jobs waiting in memory; more of them become backlog
 PREFETCH_ROWS, PREFETCH_BYTES = 40, 512 * 1024
 WANT_MOST = 5000  # keys taken from one `want`; the cloud asks again for the rest
-
-
-@dataclass(slots=True)
-class Sent:
-    """A row that was published in this connection."""
-
-    tries: int = 0
-    on_the_way: bool = False
-    taken: float | None = None  # when the broker took it, of the last try
 
 
 class Uplink:
@@ -63,12 +50,9 @@ class Uplink:
         self._backlog: deque[tuple[Row, bytes | None]] = deque()
         self._backlog_at = 0  # row id
         self._backlog_end = True
-        self._backlog_bytes, self._backlog_most = 0, BACKLOG_LEAST
-        self._quickest, self._slowed = float("inf"), 0.0  # s; when the backlog was last slowed down
         self._turn = 0
-        self._sent: dict[int, Sent] = {}
-        self._flying = 0
-        self._ack_s = 0.0  # from the broker's PUBACK to the cloud's acknowledgement, smoothed
+        self._pace = Pace()
+        self._flights = Flights(self._once_more)
         self._large: asyncio.Task[None] | None = None
         self._larges: dict[int, Row] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -103,12 +87,12 @@ class Uplink:
     @property
     def waits_for_acks(self) -> bool:
         """Something was handed to the broker, and the cloud has not acknowledged it."""
-        return self.mqtt.connected and any(sent.taken is not None for sent in self._sent.values())
+        return self.mqtt.connected and self._flights.waits
 
     @property
     def ack_ms(self) -> int | None:
         """From the broker's PUBACK to the cloud's acknowledgement, smoothed; None before the first."""
-        return round(self._ack_s * 1000) if self.counters["acked"] else None
+        return round(self._flights.ack_s * 1000) if self.counters["acked"] else None
 
     # ---- sending
 
@@ -118,10 +102,10 @@ class Uplink:
         self._live.clear()
         self._again.clear()
         self._backlog.clear()
-        self._sent.clear()
-        self._flying = self._backlog_bytes = self._backlog_at = self._live_bytes = 0
+        self._flights.clear()
+        self._pace.clear()
+        self._backlog_at = self._live_bytes = 0
         self._backlog_end = not connected
-        self._backlog_most, self._quickest = BACKLOG_LEAST, float("inf")
         self.drained.clear()
         if self._large is not None:
             self._large.cancel()
@@ -152,10 +136,10 @@ class Uplink:
         """Send the next thing that may be sent now. -> whether there was one."""
         if self._messages:
             row = self._messages.popleft()
-            if row.id not in self._sent:
+            if row.id not in self._flights:
                 self._publish(row, row.payload, backlog=False)
             return True
-        if self._flying >= WINDOW:
+        if not self._flights.room:
             return False
         self._turn += 1
         backlog_first = self._turn % 4 == 0
@@ -164,7 +148,7 @@ class Uplink:
         if self._live:
             row, raw = self._live.popleft()
             self._live_bytes -= len(row.body) + len(raw or b"")
-            if row.id not in self._sent:
+            if row.id not in self._flights:
                 await self._send(row, raw, backlog=False)
             return True
         if self._again:
@@ -173,8 +157,10 @@ class Uplink:
         return not backlog_first and await self._one_of_backlog()
 
     async def _send_again(self) -> None:
-        ids = [self._again.popleft() for _ in range(min(len(self._again), WINDOW - self._flying))]
+        ids = [self._again.popleft() for _ in range(min(len(self._again), self._flights.room))]
         rows = await self.store.run(lambda c: outbox.by_ids(c, ids))
+        for row_id in set(ids) - {row.id for row in rows}:  # gone meanwhile: acknowledged, or under another key
+            self._flights.forget(row_id)
         raws = await self._pull(
             [(r.epoch, r.seq) for r in rows if r.kind == "job" and not r.withheld and r.size <= messages.MAX_PART]
         )
@@ -182,14 +168,14 @@ class Uplink:
             await self._send(row, raws.get((row.epoch, row.seq)), backlog=False)
 
     async def _one_of_backlog(self) -> bool:
-        if self._backlog_bytes >= self._backlog_most or (self._backlog_end and not self._backlog):
+        if not self._pace.open or (self._backlog_end and not self._backlog):
             return False
         while not self._backlog:
             if self._backlog_end:
                 return False
             await self._prefetch()
         row, raw = self._backlog.popleft()
-        if row.id not in self._sent:
+        if row.id not in self._flights:
             await self._send(row, raw, backlog=True)
         return True
 
@@ -206,7 +192,7 @@ class Uplink:
             return
         self._backlog_at = rows[-1].id
         waiting = {row.id for row, _ in self._live}
-        rows = [row for row in rows if row.id not in self._sent and row.id not in waiting]
+        rows = [row for row in rows if row.id not in self._flights and row.id not in waiting]
         size = 0
         chosen: list[Row] = []
         for row in rows:
@@ -219,7 +205,7 @@ class Uplink:
         raws = await self._pull(wanted)
         if connection != self.mqtt.connects:
             return
-        self._backlog.extend((row, raws.get((row.epoch, row.seq))) for row in chosen if row.id not in self._sent)
+        self._backlog.extend((row, raws.get((row.epoch, row.seq))) for row in chosen if row.id not in self._flights)
 
     async def _pull(self, keys: list[Key]) -> dict[Key, bytes]:
         """Masked bytes from the relay's journal; what it does not have (any more) is missing from the answer."""
@@ -263,72 +249,45 @@ class Uplink:
     def _publish(self, row: Row, payload: bytes, backlog: bool) -> None:
         sent = self._fly(row.id)
         size = len(payload) if backlog else 0
-        self._backlog_bytes += size
+        self._pace.sent(size)
         connection, since = self.mqtt.connects, time.monotonic()
         future = self.mqtt.publish(row.leaf, payload)
 
         def with_broker(done: asyncio.Future[None]) -> None:
             if connection != self.mqtt.connects:
                 return
-            self._backlog_bytes -= size
-            self._pace(size, since)
+            self._pace.taken(size, since)
             self._with_broker(row.id, sent, done)
 
         future.add_done_callback(with_broker)
 
-    def _pace(self, size: int, since: float) -> None:
-        """The broker took a message: how much of the backlog may be on the way from here on. As TCP does it: more with
-        each that was in time, half when one was late, but only once for all that stood in the same queue."""
-        now = time.monotonic()
-        took = now - since
-        self._quickest = min(self._quickest, took)
-        if took < self._quickest + LATE_S:
-            self._backlog_most = min(BACKLOG_BYTES, self._backlog_most + size)
-        elif since > self._slowed:
-            self._slowed = now
-            self._backlog_most = max(BACKLOG_LEAST, self._backlog_most // 2)
-
     def _fly(self, row_id: int) -> Sent:
-        sent = self._sent.setdefault(row_id, Sent())
-        sent.tries += 1
-        sent.on_the_way = True
-        self._flying += 1
+        sent = self._flights.begin(row_id)
         self.counters["sent" if sent.tries == 1 else "resent"] += 1
         return sent
 
     def _with_broker(self, row_id: int, sent: Sent, done: asyncio.Future[None]) -> None:
-        """The broker took it (or refused): from now on the cloud has RESEND_S to acknowledge it."""
+        """The broker took it, or refused it."""
         error = done.exception()
         if isinstance(error, Offline):
             return  # the reconnect makes all of it due again
         if isinstance(error, Denied):
             self.counters["denied"] += 1
-        sent.taken = time.monotonic()
-        first = max(RESEND_S, 4 * self._ack_s)
-        pause = min(first * 2 ** (sent.tries - 1), RESEND_MOST_S) * random.uniform(0.8, 1.2)
-        asyncio.get_running_loop().call_later(pause, self._not_acked, row_id, sent)
+        self._flights.taken(row_id, sent)
         self._wake.set()
 
-    def _not_acked(self, row_id: int, sent: Sent) -> None:
-        if self._sent.get(row_id) is not sent or not sent.on_the_way:
-            return  # acknowledged meanwhile, or another connection
-        self._landed(sent)
+    def _once_more(self, row_id: int) -> None:
         self._again.append(row_id)
         self._wake.set()
 
-    def _landed(self, sent: Sent) -> None:
-        if sent.on_the_way:
-            sent.on_the_way = False
-            self._flying -= 1
-
     def _later(self, row_id: int) -> None:
         """Its bytes could not be had from the relay now."""
+        self._flights.forget(row_id)
         asyncio.get_running_loop().call_later(2.0, self._make_due, row_id, self.mqtt.connects)
 
     def _make_due(self, row_id: int, connection: int) -> None:
-        if connection == self.mqtt.connects and row_id not in self._sent:
-            self._again.append(row_id)
-            self._wake.set()
+        if connection == self.mqtt.connects and row_id not in self._flights:
+            self._once_more(row_id)
 
     # ---- a job larger than one message
 
@@ -444,11 +403,7 @@ class Uplink:
         self.counters["acked"] += len(rows)
 
     def _gone(self, row_id: int) -> None:
-        sent = self._sent.pop(row_id, None)
-        if sent is not None:
-            self._landed(sent)
-            took = time.monotonic() - (sent.taken or time.monotonic())
-            self._ack_s += (took - self._ack_s) / 8
+        self._flights.acked(row_id)
         self._wake.set()
 
     async def _wanted(self, want: Want) -> None:
@@ -458,11 +413,8 @@ class Uplink:
             return
         have = await self.store.run(lambda c: outbox.ids_between(c, want.epoch, want.first, last))
         for row_id in have.values():
-            sent = self._sent.pop(row_id, None)
-            if sent is not None:
-                self._landed(sent)
-            self._again.append(row_id)
-        self._wake.set()
+            self._flights.forget(row_id)
+            self._once_more(row_id)
         missing = [(want.epoch, seq) for seq in range(want.first, last + 1) if seq not in have]
         log.info("want=%s/%d-%d due=%d asked of the relay=%d", want.epoch, want.first, last, len(have), len(missing))
         self.reading.want(missing)

@@ -5,6 +5,7 @@ relay_loads   the same while the agent reads, a commit runs on a slow disk, brok
 relay_costs   1 MB of pictures, CPU, a held cut beside append and fdatasync, start, memory, idle, 1 GB without an end
 forward   receipts from the till to the cloud's table, with kill -9 in between           bench/forward.py
 journal   durable receipts a second beside the disk's floor and a bare SQLite loop          bench/journal.py
+delivery  cut to the cloud's commit; after a kill of each process; memory               bench/delivery.py
 backlog   9,000 receipts that wait, and live ones beside them                           bench/backlog.py
 orders    an accepted order: to the first byte at the printer, to the first audio frame      bench/orders.py
 console   the console over a million receipts: p95 of its pages                          bench/console.py
@@ -19,7 +20,7 @@ import importlib
 import os
 import platform
 
-PARTS = ("relay", "journal", "forward", "backlog", "orders", "reading")
+PARTS = ("relay", "journal", "delivery", "forward", "backlog", "orders", "reading")
 LONG = ("cloud", "console", "relay_loads", "relay_costs")  # only when they are named
 
 

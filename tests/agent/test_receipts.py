@@ -195,7 +195,8 @@ def test_no_card_number_and_no_receipt_is_in_the_logs(box: Rig) -> None:
     box.cloud.wait_jobs(1)
     box.wait_released(1)
     for name in ("agent", "relay"):
-        assert "4111" not in box.log(name) and "HARBOUR" not in box.log(name)
+        said = box.log(name)  # a port may be 41116: the card has more of them
+        assert "4111 1111" not in said and "41111111" not in said and "HARBOUR" not in said
 
 
 @pytest.mark.covers("F21", "A33")
