@@ -74,6 +74,8 @@ class Script:
             if raw is not None:
                 return b"\x1c.\x1bt" + bytes([page]) + raw
         chosen = DOUBLES.get(self.double)
+        if self.raster and _stretched(text, chosen):
+            return None
         if chosen is not None and all(_two(c, chosen) for c in text):
             return _doubled(text, chosen)
         if self.raster:
@@ -85,6 +87,8 @@ class Script:
         if text.isascii() or any(_paged(text, page) is not None for page in self.pages):
             return len(text)
         chosen = DOUBLES.get(self.double)
+        if self.raster and _stretched(text, chosen):
+            chosen = None
         return sum(_cells(c, chosen) for c in text)
 
 
@@ -161,6 +165,14 @@ def _doubled(text: str, chosen: Double) -> bytes:
             out += b"\x1c&" if double else b"\x1c."
         out += code
     return bytes(out + b"\x1c.") if double else bytes(out)
+
+
+def _stretched(text: str, chosen: Double | None) -> bool:
+    """Does it have letters that the set prints as wide as Chinese ones: Latin with accents, Greek, Cyrillic?"""
+    return chosen is not None and any(
+        c.isalpha() and not c.isascii() and unicodedata.east_asian_width(c) not in "WF" and len(_two(c, chosen)) == 2
+        for c in text
+    )
 
 
 def _plain(character: str) -> bytes:

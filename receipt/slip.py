@@ -14,7 +14,7 @@ import re
 import shutil
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -26,6 +26,8 @@ COLUMNS = 42  # of the normal font on 80 mm paper; 32 on 58 mm
 MOST_LINES = 400  # about 1.5 m of paper
 MOST_DRAWN = 400_000  # bytes of lines that have to be drawn; the relay takes slips of 512 KiB
 KINDS = ("dine_in", "takeaway", "delivery")
+CLOSING = frozenset("，。、；：？！）］｝」』】》〉ー々")  # begin no line
+OPENING = frozenset("（［｛「『【《〈")  # end no line
 COMMANDS = (
     "init",
     "align",
@@ -220,7 +222,7 @@ def money(minor: int, digits: int) -> str:
 
 
 def wrap(text: str, columns: int, script: Script = Script()) -> list[str]:  # noqa: B008
-    """Lines of at most `columns`, broken at spaces where there are some."""
+    """Lines of at most `columns`, broken at spaces where there are some, and between Chinese or Japanese letters."""
     width = script.width
     lines, line = [], ""
     for word in re.findall(r"\S+", text):
@@ -228,16 +230,31 @@ def wrap(text: str, columns: int, script: Script = Script()) -> list[str]:  # no
             room = columns - width(line) - (1 if line else 0)
             if width(word) <= room:
                 line, word = f"{line} {word}" if line else word, ""
+            elif line and (head := _fits(word, room, width)):
+                lines.append(f"{line} {head}")
+                line, word = "", word[len(head) :]
             elif line:
                 lines.append(line)
                 line = ""
             else:
-                head = word
+                head = _fits(word, columns, width) or word[:columns]
                 while width(head) > columns and len(head) > 1:
                     head = head[:-1]
                 lines.append(head)
                 word = word[len(head) :]
     return [*lines, line] if line else lines
+
+
+def _fits(word: str, room: int, width: Callable[[str], int]) -> str:
+    """The longest beginning of a word that may end a line, before a Chinese or Japanese letter; "" if there is none."""
+    found = ""
+    for end in range(1, len(word)):
+        if width(word[:end]) > room:
+            break
+        here = unicodedata.east_asian_width(word[end]) in "WF" and word[end] not in CLOSING
+        if here and word[end - 1] not in OPENING:
+            found = word[:end]
+    return found
 
 
 class _Writer:

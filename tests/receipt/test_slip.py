@@ -187,6 +187,22 @@ def test_a_slip_of_pictures_fits_what_the_relay_takes() -> None:
 JAPAN, KOREA, TAIWAN = Script(double="shift_jis"), Script(double="euc_kr"), Script(double="big5")
 
 
+def test_a_long_chinese_name_fills_the_line_behind_its_quantity_and_no_line_begins_with_a_stop() -> None:
+    item = "2 x 招牌红烧牛肉面，大份加面加牛腱子加溏心蛋不要香菜"
+    lines = wrap(item, 22, Script())
+    assert lines[0] == "2 x 招牌红烧牛肉面，大"
+    assert "".join(lines).replace(" ", "") == item.replace(" ", "")
+    assert wrap("2 x 招牌红烧牛肉面，大份", 18, Script())[1].startswith("面，"), "the comma stays behind its word"
+    assert wrap("2 x 牛肉面（大份）", 12, Script()) == ["2 x 牛肉面", "（大份）"], "a bracket opens no line's end"
+
+
+@pytest.mark.parametrize("text", ["Crème brûlée", "Бефстроганов", "Ελληνικά"])
+def test_european_letters_are_drawn_where_the_printer_has_them_only_as_wide_as_chinese_ones(text: str) -> None:
+    assert Script().encode(text) is None and Script().width(text) == len(text)
+    assert Script(pages=(2, 17, 38)).width(text) == len(text)
+    assert Script(raster=False).encode(text)
+
+
 @pytest.mark.covers("A4")
 @pytest.mark.parametrize(
     ("script", "text", "raw"),
