@@ -46,7 +46,7 @@ class SerialLink(Line):
         """Bytes that have left the kernel's queue."""
         try:
             waiting = int.from_bytes(fcntl.ioctl(self._fd, termios.TIOCOUTQ, b"\0\0\0\0"), "little")
-        except OSError:
+        except (OSError, ValueError):  # closed
             waiting = 0
         return self.written - waiting
 
@@ -63,6 +63,9 @@ class SerialLink(Line):
         if self._watch is not None:
             self._watch.stop()
         if self._fd >= 0:
+            with contextlib.suppress(OSError, termios.error):  # else the kernel waits for the printer, up to 30 s
+                if self.taken < self.written:
+                    termios.tcflush(self._fd, termios.TCOFLUSH)
             self._fd = -1
             with contextlib.suppress(OSError):
                 self._line.close()

@@ -236,7 +236,7 @@ class Relay:
 
     def _stop_when_written(self, until: float) -> None:
         """What was taken from a POS is written, where the printer takes it; then everything is committed."""
-        busy = any(printer.up and printer.out_size for printer in self.printers.values()) or any(
+        busy = any(printer.up and not printer.all_taken for printer in self.printers.values()) or any(
             link.held and link.printer.up for port in self.ports for link in port.links
         )
         if busy and monotonic() < until:
