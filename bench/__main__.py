@@ -9,6 +9,7 @@ delivery  cut to the cloud's commit; after a kill of each process; memory       
 backlog   9,000 receipts that wait, and live ones beside them                           bench/backlog.py
 orders    an accepted order: to the first byte at the printer, to the first audio frame      bench/orders.py
 console   the console over a million receipts: p95 of its pages                          bench/console.py
+first_view   the console's pages on a slow phone: first paint, weight                    bench/first_view.py
 cloud     ingest beside a paho subscriber, two workers, lookups meanwhile, 10,000 boxes   bench/cloud/
 reading   accuracy of what is read, and its speed                                        bench/reading.py
 """
@@ -21,7 +22,7 @@ import os
 import platform
 
 PARTS = ("relay", "journal", "delivery", "forward", "backlog", "orders", "reading")
-LONG = ("cloud", "console", "relay_loads", "relay_costs")  # only when they are named
+LONG = ("cloud", "console", "first_view", "relay_loads", "relay_costs")  # only when they are named
 
 
 def main() -> int:

@@ -62,9 +62,9 @@ class Browser:
 
     def size(self, width: int, height: int = 900, dark: bool = False) -> None:
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
-        self._devtools("Emulation.setDeviceMetricsOverride", metrics)
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self._devtools("Emulation.setEmulatedMedia", {"features": [scheme]})
+        self.devtools("Emulation.setEmulatedMedia", {"features": [scheme]})
 
     def open(self, url: str) -> None:
         self._call("POST", f"{self._session}/url", {"url": url})
@@ -125,7 +125,7 @@ class Browser:
     def picture(self, file: Path) -> None:
         file.write_bytes(base64.b64decode(self._call("GET", f"{self._session}/screenshot")))
 
-    def _devtools(self, command: str, parameters: dict[str, Any]) -> None:
+    def devtools(self, command: str, parameters: dict[str, Any]) -> None:
         self._call("POST", f"{self._session}/goog/cdp/execute", {"cmd": command, "params": parameters})
 
     def _wait_for_driver(self) -> None:
