@@ -26,6 +26,7 @@ class Link(Protocol):
     """An open byte stream to a POS or a printer.
 
     A printer's link may also have:
+        connect_s       seconds until opening it is given up, where that is not the relay's usual 3
         watch(tell)     tell(**known) is called, from any thread, when the device itself says something new without
             being asked in the stream: online=, paper= ("out" or "ok"), error=, as far as it says that
     """

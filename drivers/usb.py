@@ -50,6 +50,8 @@ ALL_WELL = port_status(ready=True, paper=True, error=False)
 class UsbLink:
     """One plugging-in of the printer. It is there once the first thread has opened it; until then nothing is taken."""
 
+    connect_s = 20.0  # nothing there waits for a network: given up earlier, a slow board would get in its own way
+
     def __init__(self, wanted: Wanted, found: Found) -> None:
         self.peer = f"{found.vid}:{found.pid} {found.product} at {found.port}".replace("  ", " ")
         self.serial, self.says = found.serial, {}  # type: str, dict[str, str]

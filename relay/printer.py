@@ -82,11 +82,12 @@ class PrinterLink:
         self._written = 0
         self._events = OUT
         self.loop.watch(self.link.fileno(), OUT, self._ready)
-        self._timer = self.loop.after(CONNECT_S, self._no_answer)
+        limit_s = getattr(self.link, "connect_s", CONNECT_S)
+        self._timer = self.loop.after(limit_s, lambda: self._no_answer(limit_s))
 
-    def _no_answer(self) -> None:
+    def _no_answer(self, limit_s: float) -> None:
         self._timer = None
-        self.gone(DeviceGone(f"{self.url} does not answer within {CONNECT_S:.0f} s"))
+        self.gone(DeviceGone(f"{self.url} does not answer within {limit_s:.0f} s"))
 
     def _opened(self) -> None:
         assert self.link is not None

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.guest, pytest.mark.timeout(1500)]
 INSIDE = Path(__file__).with_name("inside")
 PYTEST = (
     "cd /opt/tillwire && PYTHONPATH=.:site PYTHONDONTWRITEBYTECODE=1 python3 -m pytest -p no:cacheprovider -q -rA "
-    "--timeout 300 --basetemp /var/tmp/tests {test} 2>&1"
+    "--timeout 600 --basetemp /var/tmp/tests {test} 2>&1"
 )
 
 

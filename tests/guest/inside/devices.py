@@ -28,7 +28,7 @@ BOX_IDS = ("1d6b", "0104")
 PRINTER_IDS = ("04b8", "0e15")
 
 
-def until(what: Callable[[], Any], within: float = 30.0) -> Any:
+def until(what: Callable[[], Any], within: float = 120.0) -> Any:
     """Ask until it is true, or AssertionError. -> what it said."""
     end = time.monotonic() + within
     while True:
@@ -52,7 +52,7 @@ def make_gadget(url: str, user: str = "root") -> None:
 class Node:
     """A till's /dev/usb/lpN: found by what is behind it, as udev would."""
 
-    def __init__(self, ids: tuple[str, str] = BOX_IDS, within: float = 30.0) -> None:
+    def __init__(self, ids: tuple[str, str] = BOX_IDS, within: float = 120.0) -> None:
         self.path = until(lambda: find_node(ids), within)
         self.fd = until(self._open, within)
 
@@ -77,7 +77,7 @@ class Node:
                     pass
         return len(view)
 
-    def read(self, size: int, within: float = 30.0) -> bytes:
+    def read(self, size: int, within: float = 120.0) -> bytes:
         out, end = b"", time.monotonic() + within
         while len(out) < size:
             assert select.select([self.fd], [], [], max(end - time.monotonic(), 0))[0], f"only {out!r} came"
