@@ -45,7 +45,7 @@ def main() -> int:
         print(f"guest: built in {time.monotonic() - began:.0f} s")
     summary = Summary()
     code = pytest.main(
-        ["-m", "guest", "-v", "--timeout", "1500", "-p", "no:xdist", "tests/guest", *sys.argv[1:]], [summary]
+        ["-m", "guest", "-v", "--timeout", "3600", "-p", "no:xdist", "tests/guest", *sys.argv[1:]], [summary]
     )
     print(
         f"\nguest: {len(summary.passed)} passed, {len(summary.failed)} failed, {len(summary.skipped)} skipped", end=""

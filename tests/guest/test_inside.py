@@ -10,7 +10,7 @@ import pytest
 
 from tests.guest.vm import Guest
 
-pytestmark = [pytest.mark.guest, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.guest, pytest.mark.timeout(3600)]
 INSIDE = Path(__file__).with_name("inside")
 PYTEST = (
     "cd /opt/tillwire && PYTHONPATH=.:site PYTHONDONTWRITEBYTECODE=1 python3 -m pytest -p no:cacheprovider -q -rA "
@@ -32,7 +32,7 @@ def names() -> list[str]:
 @pytest.mark.parametrize("test", names())
 def test_in_the_machine(guest: Guest, test: str) -> None:
     command = PYTEST.format(test=f"tests/guest/inside/{test}")
-    output = guest.run(f"({command}); echo exit=$?", limit_s=1200)
+    output = guest.run(f"({command}); echo exit=$?", limit_s=3000)
     for line in output.splitlines():
         if line.startswith("figure:"):
             print(line)

@@ -70,7 +70,7 @@ class Paper:
                 except OSError:
                     time.sleep(0.05)
 
-    def wait(self, what: Callable[[bytes], Any], within: float = 300) -> None:
+    def wait(self, what: Callable[[bytes], Any], within: float = 1200) -> None:
         with self._changed:
             assert self._changed.wait_for(lambda: what(bytes(self.data)), within), bytes(self.data[-200:])
 
@@ -80,8 +80,8 @@ class Paper:
 
 
 def start(guest: Guest) -> None:
-    guest.run("modprobe dummy_hcd num=1 && modprobe usblp && systemctl start tillwire-relay", limit_s=300)
-    guest.run("for i in $(seq 600); do [ -e /dev/usb/lp0 ] && exit; sleep 0.1; done; journalctl -u 'tillwire*'; false")
+    guest.run("modprobe dummy_hcd num=1 && modprobe usblp && systemctl start tillwire-relay")
+    guest.run("for i in $(seq 3000); do [ -e /dev/usb/lp0 ] && exit; sleep 0.1; done; journalctl -u 'tillwire*'; false")
 
 
 @pytest.mark.covers("F1")

@@ -31,7 +31,7 @@ from typing import Any
 
 from tests.guest import image
 
-BOOT_S = 400  # software emulation on a busy machine
+BOOT_S = 900  # software emulation on a busy machine
 KVM_BOOT_S = 30
 KERNEL_LINE = "root=/dev/vda rw console=ttyS0 quiet panic=-1 mitigations=off net.ifnames=0 systemd.show_status=no"
 PACKAGES = ("agent", "config", "drivers", "receipt", "relay", "wire", "tests", "systemd")
@@ -121,7 +121,7 @@ class Guest:
 
     # ------------------------------------------------------------------ in and out
 
-    def run(self, command: str, *, limit_s: float = 120, check: bool = True) -> str:
+    def run(self, command: str, *, limit_s: float = 600, check: bool = True) -> str:
         """By sh, as root. -> what it wrote, errors among it."""
         answer, output = self._ask({"op": "run", "command": command, "limit_s": limit_s}, within=limit_s + 60)
         text = output.decode(errors="replace")
@@ -140,7 +140,7 @@ class Guest:
             raise GuestFailed(f"get {path}: {answer['error']}")
         return data
 
-    def python(self, program: str, *, limit_s: float = 120) -> str:
+    def python(self, program: str, *, limit_s: float = 600) -> str:
         """A program with the project's packages in reach. -> what it wrote."""
         self.put("/run/program.py", program.encode())
         return self.run("cd /opt/tillwire && PYTHONPATH=.:site python3 -u /run/program.py", limit_s=limit_s)
@@ -194,7 +194,7 @@ class Guest:
         except GuestFailed:
             return False
 
-    def _ask(self, request: dict[str, Any], data: bytes = b"", within: float = 120) -> tuple[dict[str, Any], bytes]:
+    def _ask(self, request: dict[str, Any], data: bytes = b"", within: float = 600) -> tuple[dict[str, Any], bytes]:
         if self._socket is None:
             raise GuestFailed("the guest is off")
         end = time.monotonic() + within
