@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 COMMIT = subprocess.run(
     ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
 ).stdout.strip()
+DEBIAN = {"bookworm": "deb12", "trixie": "deb13"}
 RECEIPT = b"\x1b@CORNER BAKERY\nBread 2.40\nTOTAL 2.40\n\x1dV\x00"
 CONFIG = """\
 [box]
@@ -40,7 +41,7 @@ def build(suite: str, version: str, source: Path = ROOT) -> Path:
         ["sh", "systemd/board/build-deb.sh", suite], cwd=source, check=True, timeout=1500, capture_output=True,
         env={**os.environ, "VERSION": version, "COMMIT": COMMIT},
     )  # fmt: skip
-    return next((source / "out" / "board").glob(f"tillwire_{version}+*_*.deb"))
+    return next((source / "out" / "board").glob(f"tillwire_{version}+{DEBIAN[suite]}_*.deb"))
 
 
 @pytest.fixture(scope="module", params=["bookworm", "trixie"])
