@@ -45,7 +45,7 @@ PUBLIC = {
     "/oauth/revoke",
     "/.well-known/oauth-authorization-server",
     *(f"/{kind}/{{door}}{leaf}" for kind in "ts" for leaf in ("", "/add", "/basket", "/line", "/where", "/order")),
-    *(f"/o/{{link}}{leaf}" for leaf in ("", "/live", "/again", "/withdraw", "/contact")),  # by a token alone
+    *(f"/o/{{link}}{leaf}" for leaf in ("", "/live", "/again", "/withdraw", "/contact", "/wechat")),  # by a token alone
     "/-/openapi",
     "/-/openapi/openapi.json",
     "/-/openapi/{path}",
