@@ -11,6 +11,7 @@ import http.client
 import logging
 import ssl
 import threading
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -21,6 +22,7 @@ from cloud import audit, crm, crms, imports
 from cloud.crm import BadCustomer, Customer
 from cloud.crms import ID, OPTED_OUT, Ask, Failed, Record, Settings
 from cloud.events import Bell
+from cloud.facts import clean
 from cloud.store.database import Store
 from cloud.store.figures import connectors
 from cloud.webhooks import Unsafe, ask, resolve
@@ -53,7 +55,8 @@ def caller(url: str, secret: str, config: CloudConfig) -> Ask:
 
     def call(path: str, query: dict[str, str]) -> Any:
         try:
-            target = resolve(f"{url.rstrip('/')}/{path}?{urlencode(query)}", config.webhooks.allow_private)
+            target = resolve(url, config.webhooks.allow_private)
+            target = replace(target, path=f"{target.path.rstrip('/')}/{path}?{urlencode(query)}")
             status, body = ask("GET", target, b"", headers, config.webhooks.timeout_s, tls, MOST_ANSWER)
         except Unsafe as error:
             raise Failed("connector.wrong.address", str(error)) from None
@@ -63,7 +66,7 @@ def caller(url: str, secret: str, config: CloudConfig) -> Ask:
             raise Failed(SAYS.get(status, "connector.wrong.answer"), f"HTTP {status}")
         try:
             return msgspec.json.decode(body)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             raise Failed("connector.wrong.answer", "no JSON") from None
 
     return call
@@ -73,7 +76,7 @@ def customer_of(record: Record, settings: Settings, country: str) -> Customer:
     """Raises BadCustomer."""
     head = [name for name in settings.fields if record.get(name)]
     one = imports.customer(head, [settings.fields[name] for name in head], [record[name] for name in head], country)
-    one.external_id = one.external_id or record[ID]
+    one.external_id = one.external_id or clean(record[ID], 80)
     if record.get(OPTED_OUT):
         one.consent = False
     return one
@@ -154,9 +157,10 @@ class Connectors:
 
     def read(self, row: Any) -> None:
         settings, out, problem = settings_of(row), Outcome(), ""
-        known = crms.crm(row.kind)
-        assert known is not None, row.kind
         try:
+            known = crms.crm(row.kind)
+            if known is None:
+                raise Failed("connector.wrong.kind", row.kind)
             pages = known.changed(caller(row.url, row.secret, self._config), settings, row.cursor)
             for records, cursor in pages:
                 if self._stopping.is_set():
@@ -166,6 +170,8 @@ class Connectors:
                         _take(connection, row, settings, records, out)
         except Failed as error:
             problem, out.says = error.key, error.text
+        except (TypeError, ValueError, RecursionError) as error:  # whatever a CRM answers, the service goes on
+            problem, out.says = "connector.wrong.answer", str(error)[:200]
         with self._store.write() as connection:
             at = now_ms()
             values = {"problem": problem, "counts": msgspec.json.encode(out).decode(), "ran_at": at}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from typing import Any
 
 import anyio.to_thread
@@ -10,7 +11,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 
 from cloud import connectors, crms, imports
-from cloud.api.problem import not_found
+from cloud.api.problem import Problem, not_found
 from cloud.auth import Who
 from cloud.console.access import back, read, written
 from cloud.console.desk import HIDDEN, Ask, Desk
@@ -106,4 +107,7 @@ def _settings(form: Form) -> Settings:
     fields = {name: form.text(f"is-{name}", 20) for name in form.all("field")[:MOST_FIELDS]}
     low, high = connectors.EVERY_MIN
     chosen = {name: target for name, target in fields.items() if target != "-" and target in (*imports.TARGETS, "")}
-    return Settings(form.text("entity", 60), chosen, min(max(form.number("every_min") or 60, low), high))
+    entity = form.text("entity", 60)
+    if not re.fullmatch(r"[A-Za-z0-9_]*", entity):
+        raise Problem(422, "bad-entity", "A list's name has letters and digits alone, like Contact.")
+    return Settings(entity, chosen, min(max(form.number("every_min") or 60, low), high))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 import sqlalchemy as sa
 from litestar import Response, get, post
@@ -48,7 +49,8 @@ def routes(desk: Desk) -> list[Any]:
             figures.begin_again(connection, who.merchant)
 
         await written(desk, work)
-        return back(f"{HOME}?shop={form['shop'] or '-'}&receipt={form['receipt']}&field={form['name']}&done=1")
+        where = {"shop": form["shop"] or "-", "receipt": form["receipt"], "field": form["name"], "done": "1"}
+        return back(f"{HOME}?{urlencode(where)}")
 
     return [page, teach]
 

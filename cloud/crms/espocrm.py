@@ -9,6 +9,7 @@ record that changes meanwhile would move the others; only where more than a page
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,8 @@ TITLE = "EspoCRM"
 ENTITY = "Contact"
 USUAL = {"name": "name", "emailAddress": "email", "phoneNumber": "phone"}
 AT_ONCE = 200
+MOST = 1_000_000
+TIME = re.compile(r"[0-9: -]{0,30}")
 NEVER_TAKEN = ("Id", "Ids", "Data", "Map", "Types", "Names", "Columns", "IsInvalid", "IsOptedOut")  # ends of names
 
 
@@ -34,6 +37,8 @@ def changed(ask: Ask, settings: Settings, cursor: str) -> Iterator[tuple[list[Re
                 "where[0][attribute]": "modifiedAt",
                 "where[0][value]": since,
             }
+        if offset > MOST:
+            raise Failed("connector.wrong.answer", f"more than {MOST} records of one time")
         page = _list(ask(f"api/v1/{settings.entity or ENTITY}", query))
         last = str(page[-1].get("modifiedAt") or "") if page else since
         new = [_record(one) for one in page if one["id"] not in seen]
@@ -56,9 +61,18 @@ def some(ask: Ask, settings: Settings) -> list[Record]:
 
 def _list(answer: Any) -> list[dict[str, Any]]:
     found = answer.get("list") if isinstance(answer, dict) else None
-    if not isinstance(found, list) or not all(isinstance(one, dict) and one.get("id") for one in found):
+    if not isinstance(found, list) or not all(_whole(one) for one in found):
         raise Failed("connector.wrong.answer", "no list of records")
     return found
+
+
+def _whole(one: Any) -> bool:
+    return (
+        isinstance(one, dict)
+        and isinstance(one.get("id"), str)
+        and bool(one["id"])
+        and bool(TIME.fullmatch(str(one.get("modifiedAt") or "")))
+    )
 
 
 def _record(one: dict[str, Any]) -> Record:

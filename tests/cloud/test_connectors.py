@@ -27,6 +27,7 @@ from tests.simulators.espocrm import EspoCrm
 from wire.messages import now_ms
 
 M = "m"
+ANSWER = "connector.wrong.answer"
 FIELDS = {"name": "name", "emailAddress": "email", "phoneNumber": "phone", "cNewsletter": "consent", "cSeat": ""}
 
 
@@ -54,7 +55,7 @@ class Merchant:
     def __init__(self, store: Store, espo: EspoCrm, private: bool = True) -> None:
         self.store, self.config = store, CloudConfig(webhooks=Webhooks(allow_private=private))
         self.work = Connectors(store, self.config, Bell(), threading.Event())
-        self.settings = Settings(fields=FIELDS)
+        self.settings = Settings(fields=dict(FIELDS))
         self.connect(espo.url, espo.key)
 
     def connect(self, url: str, key: str) -> None:
@@ -176,10 +177,27 @@ def test_their_receipts_are_theirs_however_the_number_is_written(store: Store, e
         (lambda espo, mine: setattr(espo, "broken", "<html>"), "connector.wrong.answer"),
         (lambda espo, mine: setattr(espo, "broken", '{"list": [{"name": "x"}]}'), "connector.wrong.answer"),
         (lambda espo, mine: setattr(espo, "broken", '{"list": 3}'), "connector.wrong.answer"),
+        (lambda espo, mine: setattr(espo, "broken", '{"list": [{"id": ["x"]}]}'), "connector.wrong.answer"),
+        (lambda espo, mine: setattr(espo, "broken", "[" * 100_000), "connector.wrong.answer"),
+        (lambda espo, mine: setattr(espo, "broken", '{"list": [{"id": "x", "name": 1' + "0" * 9000 + "}]}"), ANSWER),
+        (lambda espo, mine: setattr(espo, "broken", '{"list": [{"id": "x", "modifiedAt": "\\u0000"}]}'), ANSWER),
         (lambda espo, mine: espo.close(), "connector.wrong.away"),
         (lambda espo, mine: mine.connect("ftp://x", "k"), "connector.wrong.address"),
     ],
-    ids=["key", "right", "entity", "html", "no ids", "no list", "away", "address"],
+    ids=[
+        "key",
+        "right",
+        "entity",
+        "html",
+        "no ids",
+        "no list",
+        "odd id",
+        "deep",
+        "long number",
+        "odd time",
+        "away",
+        "address",
+    ],
 )
 def test_what_goes_wrong_is_said_and_nothing_is_lost(store: Store, espo: EspoCrm, fault: Any, key: str) -> None:
     espo.records["Contact"] = [contact(1)]
@@ -190,6 +208,17 @@ def test_what_goes_wrong_is_said_and_nothing_is_lost(store: Store, espo: EspoCrm
     assert row.problem == key
     assert row.next_at > now_ms()  # it is tried again
     assert list(mine.people()) == ["c0001"]
+
+
+def test_many_fields_and_a_folder_in_the_address(store: Store, espo: EspoCrm) -> None:
+    espo.records["Contact"] = [contact(1)]
+    mine = Merchant(store, espo)
+    mine.settings.fields.update({f"cFieldNumber{n}": "" for n in range(60)})
+    mine.connect(espo.url, espo.key)
+    assert mine.run().problem == ""
+    assert len(espo.asked[-1]["select"]) > 700
+    mine.connect(espo.url + "/crm/", espo.key)
+    assert mine.run().problem == "connector.wrong.entity"  # /crm/api/v1/Contact, where this one has nothing
 
 
 @pytest.mark.covers("A49")
