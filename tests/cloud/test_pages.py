@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import axe_core_python
@@ -280,6 +281,19 @@ def test_pages_are_light(anna: httpx.Client) -> None:
     kept = sum(weighed(f"/static/{name}") for name in ("app.css", "app.js"))
     for path in PAGES:
         assert weighed(path) + kept < 300_000, path
+
+
+def test_a_shop_with_nothing_yet_is_told_what_to_do_next(shop: Cloud) -> None:
+    """Every page of a merchant who has no box, no receipt and no customer."""
+    shop.merchant("Fresh", "fred").close()
+    with closing(shop.log_in("fred")) as fred:
+        for path in (*PAGES, "/customers/crm/espocrm"):
+            answer = fred.get(path)
+            assert answer.status_code == 200, path
+        assert "No box yet" in fred.get("/boxes").text
+        assert "Import a file" in fred.get("/customers").text
+        assert "No receipt of this shop" in fred.get("/setup/reading").text
+        assert fred.get("/setup/slip/picture").content.startswith(b"\x89PNG")
 
 
 def test_the_api_says_what_the_receipts_say(shop: Cloud) -> None:
