@@ -23,10 +23,10 @@ from agent import fates, printers, slips
 from agent.alerts import Alerts
 from agent.door import Door, Refused, RelayGone
 from agent.mqtt import Incoming, Mqtt
+from agent.order_alerts import OrderAlerts
 from agent.slips import Slip
 from agent.store import DiskBad, Store, get_meta, set_aside, set_meta
 from agent.uplink import Uplink
-from agent.voice import words_of
 from config.box import Box
 from wire import messages
 from wire.messages import BadMessage, CancelOrder, CloseOrder, GoOrder, OrderState, PrintOrder, Proof
@@ -37,12 +37,12 @@ TICK_S = 5.0
 ASK_AGAIN_S = 15.0  # whether what is held may be printed: the answer may be lost
 WAITING_S = 10.0  # a slip that has not begun by then is told and sounded
 RETRY_S, RETRY_MOST_S = 5.0, 60.0  # between attempts whose cause seems to have ended
-SOUNDS = {"dine_in": "new_order_dine_in", "takeaway": "new_order_takeaway", "delivery": "new_order_delivery"}
 
 
 class Orders:
     def __init__(self, box: Box, store: Store, door: Door, mqtt: Mqtt, uplink: Uplink, alerts: Alerts) -> None:
         self.box, self.store, self.door, self.mqtt, self.uplink, self.alerts = box, store, door, mqtt, uplink, alerts
+        self.told = OrderAlerts(alerts, box.alerts.until == "printed")
         self.counters = {"orders": 0, "orders_again": 0, "slips_printed": 0, "bad_orders": 0}
         self.printers: dict[str, dict[str, Any]] = {}
         self._todo: asyncio.Queue[functools.partial[Awaitable[None]]] = asyncio.Queue()
@@ -52,7 +52,7 @@ class Orders:
         mqtt.on_message["orders"] = lambda incoming: self._post(self._message, incoming)
         mqtt.on_state.append(lambda up: self._post(self._tell_held) if up else None)
         door.on_open.append(lambda hello: self._post(self._relay_is_back, hello))
-        door.listen("fate", lambda event: self._post(self._told, event["fate"]))
+        door.listen("fate", lambda event: self._post(self._news, event["fate"]))
         door.listen("printer", self._printer)
 
     async def run(self) -> None:
@@ -104,7 +104,7 @@ class Orders:
             slip = await self._store_order(message)
             incoming.done()
             if slip is not None:
-                self._sound(slip)
+                self.told.came(slip)
                 await self._advance(slip)
                 if slip.held:  # by this box's clock it is old: the cloud's own says whether it is
                     await self._tell_held(waiting=True)
@@ -180,9 +180,7 @@ class Orders:
             await self._stop_preparing(slip)
 
     async def _stop_preparing(self, slip: Slip) -> None:
-        text = f"order {self._number(slip)} was cancelled after it was printed"
-        say = ("cancelled", *words_of(slip.order_content())[1:])
-        self.alerts.raise_("cancelled", slip.order_id, text, "cancelled", say)
+        self.told.stop(slip)
         stop = slips.young_again(
             replace(
                 slip, part=f"{slip.part}.stop", mark="stop", attempt=0, copy=0, state=OrderState.RECEIVED,
@@ -243,7 +241,7 @@ class Orders:
 
     # ---- what the relay says
 
-    async def _told(self, fate: dict[str, Any]) -> None:
+    async def _news(self, fate: dict[str, Any]) -> None:
         await self._fate(fate, self._caught_up)
 
     async def _fate(self, fate: dict[str, Any], in_turn: bool = False) -> None:
@@ -343,8 +341,7 @@ class Orders:
             await self._tell_held(waiting=True)
         for slip in open_slips:
             if slip.state is OrderState.RECEIVED and slip.held:
-                text = f"order {self._number(slip)} waits for the cloud's word that it may still be printed"
-                self.alerts.raise_("held", slip.order_id, text)
+                self.told.waits_for_a_go(slip)
             elif slip.state is OrderState.RECEIVED:
                 await self._advance(slip)
             elif slip.state is OrderState.FAILED and self._may_retry(slip, now):
@@ -357,12 +354,9 @@ class Orders:
                 if now - since > WAITING_S and await self._move(slip, problem or "it is busy"):
                     continue
                 if now - since > WAITING_S or problem:
-                    text = f"order {self._number(slip)} waits for printer {slip.printer}: {problem or 'it is busy'}"
-                    sound = printers.fault_sound(self.printers.get(slip.printer)) if problem else "fault"
-                    self.alerts.raise_("waiting", slip.order_id, text, sound, (sound,))
+                    self.told.waits(slip, self.printers.get(slip.printer), problem)
             if slip.state in (OrderState.RECEIVED, OrderState.QUEUED) and not self.door.opened.is_set():
-                text = f"order {self._number(slip)} waits: the print path (tillwire-relay) does not answer"
-                self.alerts.raise_("waiting", slip.order_id, text)
+                self.told.waits_for_the_relay(slip)
 
     def _may_retry(self, slip: Slip, now: float) -> bool:
         if self._valid_s(slip) <= 0 or not self.door.opened.is_set():
@@ -420,46 +414,4 @@ class Orders:
         await self._settle(slip)
 
     async def _settle(self, slip: Slip) -> None:
-        """Make the alerts of its order what its slips say."""
-        order_id = slip.order_id
-        all_of_it = await self.store.run(lambda c: slips.of_order(c, order_id))
-        number = self._number(slip)
-        for kind, state, text, sound in (
-            ("failed", OrderState.FAILED, f"order {number} was not printed", "fault"),
-            (
-                "unconfirmed",
-                OrderState.UNCONFIRMED,
-                f"order {number} may or may not be on paper: look, then decide",
-                "unconfirmed",
-            ),
-            ("held", OrderState.EXPIRED, f"order {number} was not printed in time", "fault"),
-        ):
-            found = [s for s in all_of_it if s.state is state]
-            if kind == "held" and any(s.held and s.state is OrderState.RECEIVED for s in all_of_it):
-                continue
-            tried_again = kind == "failed" and any(
-                s.state in (OrderState.QUEUED, OrderState.RECEIVED) for s in all_of_it
-            )
-            if found:
-                say = ("unconfirmed", *words_of(found[0].order_content())[1:]) if kind == "unconfirmed" else (sound,)
-                self.alerts.raise_(kind, order_id, f"{text} ({found[0].printer}): {found[0].reason}", sound, say)
-            elif not tried_again:
-                self.alerts.resolve(kind, order_id)
-        if not any(s.state is OrderState.QUEUED or s.state is OrderState.RECEIVED for s in all_of_it):
-            self.alerts.resolve("waiting", order_id)
-        if all(s.state in (OrderState.PRINTED, OrderState.CANCELLED, OrderState.CLOSED) for s in all_of_it):
-            if self.box.alerts.until == "printed" or all(s.state is not OrderState.PRINTED for s in all_of_it):
-                self.alerts.resolve("new_order", order_id)
-            self.alerts.resolve("cancelled", order_id)
-
-    def _sound(self, slip: Slip) -> None:
-        content = slip.order_content()
-        kind = content.kind if content else ""
-        table = f" table {content.table}" if content and content.table else ""
-        text, sound = f"order {self._number(slip)} {kind}{table}", SOUNDS.get(kind, "new_order_takeaway")
-        self.alerts.raise_("new_order", slip.order_id, text, sound, words_of(content))
-
-    @staticmethod
-    def _number(slip: Slip) -> str:
-        content = slip.order_content()
-        return content.number if content else slip.order_id
+        self.told.settle(slip, await self.store.run(lambda c: slips.of_order(c, slip.order_id)))

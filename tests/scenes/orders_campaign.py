@@ -247,7 +247,7 @@ class Campaign:
             return all(states.get(order) in ENDED for order in self.ids.values())
 
         with contextlib.suppress(TimeoutError):
-            until(over, 120 + self.count / 20, "every order ends")
+            until(over, 240 + self.count / 20, "every order ends")
         self._over.set()
         time.sleep(2 * LOOKS_S)
         self._look()
