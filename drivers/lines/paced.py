@@ -94,7 +94,8 @@ class PacedLink:
                 open_, drained = self._may_send(), not out or self._line.taken == self._line.written
                 poll = select.poll()
                 poll.register(stop, select.POLLIN)
-                poll.register(fd, 0 if back else select.POLLIN)
+                if not back:  # else a line that has hung up would be told again and again
+                    poll.register(fd, select.POLLIN)
                 poll.register(self._inner, (0 if out else select.POLLIN) | (select.POLLOUT if back else 0))
                 if out and open_ and drained:
                     out = out[self._line.write(out[:AT_ONCE]) :]
