@@ -48,7 +48,7 @@ deb: ## Debian packages of the box for this machine's architecture; ARCH=arm64 f
 
 board: ## the package and its updates on fresh Debians with systemd, in containers (root)
 	@sh config/environment.sh board
-	$(BIN)/pytest -m board -v --timeout 3600 -p no:xdist tests/board $(ARGS)
+	$(BIN)/pytest -m board -v -s --timeout 3600 -p no:xdist tests/board $(ARGS)
 
 image: ## a flashable image for Raspberry Pi 3, 4 and Zero 2 W (root; half an hour the first time, then minutes)
 	@sh config/environment.sh image
