@@ -72,7 +72,7 @@ def _command(config: CloudConfig, arguments: argparse.Namespace) -> int:
             answer = {key: value + answer[key] for key, value in piece.items() if key != "more"} | {
                 "more": piece["more"]
             }
-    except (Refused, Busy, StoreAway) as error:
+    except (Refused, Busy, StoreAway, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     for row in answer.get("rows", []):

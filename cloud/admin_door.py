@@ -38,6 +38,8 @@ def run(operations: Operations, config: CloudConfig, operation: str, arguments: 
     store = Store(config.store.url, path)
     try:
         return operations[operation](store, **arguments)
+    except sa.exc.DBAPIError as error:
+        raise Refused(f"the database does not do it: {str(error.orig).splitlines()[0]}") from error
     finally:
         store.close()
 

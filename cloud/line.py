@@ -48,7 +48,7 @@ class Line:
             try:
                 mqtt = Mqtt(self._address(), f"cloud-{self.name}-{secrets.token_hex(6)}")
                 self._work(mqtt)
-            except (Offline, sa.exc.SQLAlchemyError) as error:
+            except (Offline, OSError, sa.exc.SQLAlchemyError) as error:  # OSError: its password or CA cannot be read
                 self.connected.clear()
                 if not self._stopping.is_set():
                     self._log.warning("%s offline retry_s=%.1f: %s", self.name, self._pause, str(error).splitlines()[0])

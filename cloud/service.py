@@ -53,6 +53,7 @@ class Service:
     def run(self) -> None:
         """Raises Busy, StoreAway, BrokerDead, OSError."""
         config = self.config
+        external(config)  # a password or a CA that cannot be read is told now
         sys.setswitchinterval(0.0005)  # a page waits for the interpreter at each step of its way; ingest can spare it
         self.store = Store(config.store.url, config.sqlite_path)
         door = None
@@ -171,7 +172,10 @@ def external(config: CloudConfig) -> Address:
     secure = parts.scheme == "mqtts"
     password = ""
     if config.broker.password_file:
-        password = Path(config.broker.password_file).read_text().splitlines()[0].strip()
+        lines = Path(config.broker.password_file).read_text().splitlines()
+        if not lines:
+            raise OSError(f"[broker] password_file = {config.broker.password_file!r} is empty")
+        password = lines[0].strip()
     tls = ssl.create_default_context(cafile=config.broker.ca_file or None) if secure else None
     host = parts.hostname or ""
     return Address(host, parts.port or (8883 if secure else 1883), config.broker.username, password, tls)

@@ -17,14 +17,23 @@ def _listen(value: str) -> str | None:
     return None
 
 
+def _port(value: str) -> bool:
+    """Whether an address has a port that can be one, or none."""
+    try:
+        return urlsplit(value).port != 0
+    except ValueError:
+        return False
+
+
 def _broker(value: str) -> str | None:
-    if value == "embedded" or (urlsplit(value).scheme in ("mqtt", "mqtts") and urlsplit(value).hostname):
+    named = urlsplit(value).scheme in ("mqtt", "mqtts") and urlsplit(value).hostname and _port(value)
+    if value == "embedded" or named:
         return None
     return "must be embedded, mqtt://HOST:PORT or mqtts://HOST:PORT"
 
 
 def _store(value: str) -> str | None:
-    if urlsplit(value).scheme in ("sqlite", "postgresql"):
+    if urlsplit(value).scheme in ("sqlite", "postgresql") and _port(value):
         return None
     return "must be sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME"
 

@@ -23,6 +23,15 @@ NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,31}$")
 TYPES = {str: "a text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
 
 
+def shown(value: object) -> str:
+    """As it is told to people, and stands in logs: without the password of an address.
+
+    >>> shown("postgresql://till:secret@db/x"), shown(7)
+    ("'postgresql://till:***@db/x'", '7')
+    """
+    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", repr(value))
+
+
 class ConfigError(Exception):
     """The configuration cannot be used: tell the technician. `problems` holds all of them, each a line."""
 
@@ -173,7 +182,7 @@ class _Reader:
             return None
         wrong = self._wrong(value, kind, field.metadata)
         if wrong:
-            self.problems.append(f"{self._where(at)}{'.'.join(at)} = {value!r}: {wrong}")
+            self.problems.append(f"{self._where(at)}{'.'.join(at)} = {shown(value)}: {wrong}")
             return None
         return float(value) if kind is float else value
 

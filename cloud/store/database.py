@@ -67,7 +67,7 @@ class Store:
         self.dialect = self._writer.dialect
         try:
             migrate(self._writer)
-        except sa.exc.OperationalError as error:
+        except sa.exc.DBAPIError as error:
             self.close()
             raise StoreAway(f"the database at {sa.make_url(url)!r} cannot be opened: {error.orig}") from error
 

@@ -54,6 +54,33 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         taken.wait()
 
 
+@pytest.mark.parametrize(
+    ("settings", "code", "says"),
+    [
+        ('[store]\nurl = "postgresql://t:sekret@127.0.0.1:1/x"', 1, "Connection refused"),
+        ('[store]\nurl = "postgresql://t:sekret@127.0.0.1:one/x"', 78, "must be sqlite"),
+        ('[store]\nurl = "sqlite://{folder}"', 1, "unable to open"),
+        ('[store]\nurl = "sqlite://{folder}/cloud.toml"', 1, "not a database"),
+        ('[store]\nurl = "sqlite:///proc/none/cloud.db"', 1, "/proc/none"),
+        ('[broker]\nurl = "mqtt://127.0.0.1:1"\npassword_file = "{folder}/none"', 1, "none"),
+        ('[broker]\nurl = "mqtt://127.0.0.1:1"\npassword_file = "/dev/null"', 1, "is empty"),
+    ],
+)
+def test_what_stands_in_the_way_of_a_start_is_said_in_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], settings: str, code: int, says: str
+) -> None:
+    from cloud.__main__ import main
+
+    store = "" if "[store]" in settings else f'[store]\nurl = "sqlite://{tmp_path}/cloud.db"\n'
+    (tmp_path / "cloud.toml").write_text(store + settings.replace("{folder}", str(tmp_path)) + "\n")
+    for words in (["all"], ["box", "list"]) if "[store]" in settings else (["all"],):
+        assert main(["--config", str(tmp_path / "cloud.toml"), *words]) == code
+        told = capsys.readouterr().err
+        assert says in told
+        assert "Traceback" not in told
+        assert "sekret" not in told
+
+
 def _answers(url: str) -> bool:
     try:
         httpx.get(url)
