@@ -94,11 +94,17 @@ class Postgres:
     def kill(self) -> None:
         """SIGKILL to all of it: as a power cut ends it, but for the disk."""
         assert self.process is not None
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        for pid in (self.process.pid, *map(int, children)):
+        pid = self.process.pid
+        os.kill(pid, signal.SIGSTOP)  # so that it makes no more children
+        children = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        for one in (pid, *children):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(one, signal.SIGKILL)
         self.process.wait(30)
+        end = time.monotonic() + 30
+        while any(_lives(one) for one in children):  # while one does, the next server does not start
+            assert time.monotonic() < end
+            time.sleep(0.01)
 
     def close(self) -> None:
         self.stop()
@@ -107,3 +113,10 @@ class Postgres:
     @property
     def _admin(self) -> str:
         return f"postgresql://tillwire@127.0.0.1:{self.port}/postgres"
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
