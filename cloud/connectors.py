@@ -166,8 +166,9 @@ class Connectors:
                 if self._stopping.is_set():
                     return
                 with self._store.write() as connection:
-                    if _moved(connection, row, cursor):
-                        _take(connection, row, settings, records, out)
+                    if not _moved(connection, row, cursor):
+                        break
+                    _take(connection, row, settings, records, out)
         except Failed as error:
             problem, out.says = error.key, error.text
         except (TypeError, ValueError, RecursionError) as error:  # whatever a CRM answers, the service goes on
