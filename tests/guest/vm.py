@@ -153,7 +153,7 @@ class Guest:
             " && systemd-tmpfiles --create $PWD/tillwire.tmpfiles"
             " && cp *.service /etc/systemd/system/ && cp tillwire.rules /etc/udev/rules.d/70-tillwire.rules"
             " && chgrp -R tillwire /etc/tillwire && chmod 0640 /etc/tillwire/agent.toml"
-            " && udevadm control --reload && systemctl daemon-reload"
+            " && udevadm control --reload && systemctl daemon-reload && sync"
         )
 
     # ------------------------------------------------------------------ inside
