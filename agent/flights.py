@@ -27,18 +27,17 @@ class Sent:
     """A row that was published in this connection."""
 
     tries: int = 0
-    on_the_way: bool = False
     taken: float | None = None  # when the broker took it, of the last try
     timer: asyncio.TimerHandle | None = field(default=None, repr=False)
 
 
 class Flights:
-    """The records of one connection, by row id. `again` is called with those that are to be sent once more."""
+    """The records of one connection, by row id. `again` is called with those that are to be sent once more: each has
+    its place in the window still, and needs no room."""
 
     def __init__(self, again: Callable[[int], None]) -> None:
         self._again = again
         self._sent: dict[int, Sent] = {}
-        self._flying = 0
         self._heard = 0.0  # when the cloud acknowledged anything last
         self._asking: int | None = None  # the record that asks whether it is back
         self._asked = 0.0  # when that began
@@ -51,7 +50,7 @@ class Flights:
     @property
     def room(self) -> int:
         """How many more may be published now."""
-        return max(0, WINDOW - self._flying)
+        return max(0, WINDOW - len(self._sent))
 
     @property
     def waits(self) -> bool:
@@ -65,14 +64,11 @@ class Flights:
                 sent.timer.cancel()
         self._sent.clear()
         self._silent.clear()
-        self._asking, self._flying = None, 0
+        self._asking = None
 
     def begin(self, row_id: int) -> Sent:
         sent = self._sent.setdefault(row_id, Sent())
         sent.tries += 1
-        if not sent.on_the_way:
-            sent.on_the_way = True
-            self._flying += 1
         return sent
 
     def taken(self, row_id: int, sent: Sent) -> None:
@@ -92,7 +88,7 @@ class Flights:
 
     def _overdue(self, row_id: int, sent: Sent) -> None:
         if sent.taken is None or self._heard >= sent.taken:
-            self._send_again(row_id, sent)
+            self._again(row_id)
         elif self._asking in (None, row_id):
             if self._asking is None:
                 self._asked = time.monotonic()
@@ -108,11 +104,7 @@ class Flights:
             row_id = self._silent.popleft()
             if row_id in self._sent:
                 self._asking = row_id
-                self._send_again(row_id, self._sent[row_id])
-
-    def _send_again(self, row_id: int, sent: Sent) -> None:
-        self._land(sent)
-        self._again(row_id)
+                self._again(row_id)
 
     def acked(self, row_id: int) -> None:
         """The cloud has it."""
@@ -127,7 +119,7 @@ class Flights:
         self.forget(row_id)
         for other in silent:
             if other in self._sent:
-                self._send_again(other, self._sent[other])
+                self._again(other)
 
     def forget(self, row_id: int) -> None:
         """It is not on the way any more, whatever became of it."""
@@ -136,14 +128,8 @@ class Flights:
             return
         if sent.timer is not None:
             sent.timer.cancel()
-        self._land(sent)
         if row_id == self._asking:
             self._ask()
-
-    def _land(self, sent: Sent) -> None:
-        if sent.on_the_way:
-            sent.on_the_way = False
-            self._flying -= 1
 
 
 class Pace:

@@ -11,6 +11,7 @@ Raises DiskBad where the disk refuses: print on, tell, and take no order that co
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import queue
@@ -27,7 +28,7 @@ T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 SCHEMA_VERSION = 3
 GROUP = 64  # pieces of work in one transaction, at most
-KEEP = 2  # damaged files that stay for a person to look at, each with up to two beside it
+KEEP = 2  # damaged files that stay for a person to look at
 PASSING = (  # what SQLite says of the disk, the memory, another process: the file itself may be whole
     sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY,
     sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN,
@@ -191,8 +192,10 @@ class Store:
             part = Path(f"{self.path}{ending}")
             if part.exists():
                 part.rename(f"{self.path}.bad-{stamp}{ending}")
-        for old in sorted(self.path.parent.glob(f"{self.path.name}.bad-*"))[: -3 * KEEP]:
-            old.unlink(missing_ok=True)
+        whole = self.path.parent.glob(f"{self.path.name}.bad-{'?' * len(stamp)}")
+        for old in sorted(whole)[:-KEEP]:
+            for part in old.parent.glob(old.name + "*"):
+                part.unlink(missing_ok=True)
         log.error("store=%s is damaged (%s): moved aside to .bad-%s; what it held comes again", self.path, why, stamp)
         return Path(f"{self.path}.bad-{stamp}")
 
@@ -202,6 +205,9 @@ def sync_folder(folder: Path) -> None:
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # this file system syncs no folders
+            raise
     finally:
         os.close(fd)
 

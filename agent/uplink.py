@@ -52,7 +52,7 @@ class Uplink:
         self._backlog_end = True
         self._turn = 0
         self._pace = Pace()
-        self._flights = Flights(self._once_more)
+        self._flights = Flights(self._overdue)
         self._large: asyncio.Task[None] | None = None
         self._larges: dict[int, Row] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -140,7 +140,10 @@ class Uplink:
                 self._publish(row, row.payload, backlog=False)
             return True
         if not self._flights.room:
-            return False
+            if not self._again or self._again[0] not in self._flights:
+                return False
+            await self._send_again()  # has its place in the window
+            return True
         self._turn += 1
         backlog_first = self._turn % 4 == 0
         if backlog_first and await self._one_of_backlog():
@@ -157,7 +160,11 @@ class Uplink:
         return not backlog_first and await self._one_of_backlog()
 
     async def _send_again(self) -> None:
-        ids = [self._again.popleft() for _ in range(min(len(self._again), self._flights.room))]
+        ids: list[int] = []
+        room = self._flights.room
+        while self._again and len(ids) < PREFETCH_ROWS and (room or self._again[0] in self._flights):
+            room -= self._again[0] not in self._flights
+            ids.append(self._again.popleft())
         rows = await self.store.run(lambda c: outbox.by_ids(c, ids))
         for row_id in set(ids) - {row.id for row in rows}:  # gone meanwhile: acknowledged, or under another key
             self._flights.forget(row_id)
@@ -274,6 +281,10 @@ class Uplink:
         if isinstance(error, Denied):
             self.counters["denied"] += 1
         self._flights.taken(row_id, sent)
+        self._wake.set()
+
+    def _overdue(self, row_id: int) -> None:
+        self._again.appendleft(row_id)
         self._wake.set()
 
     def _once_more(self, row_id: int) -> None:
