@@ -52,7 +52,7 @@ def test_a_chain_that_was_made_anew_or_cut_off_does_not_fit_its_anchors(store: S
     file = tmp_path / "held" / "anchors"
     anchors.daily(store, file)
     write(store, 3)
-    assert "anchored 1 times" in admin.audit_check(store, str(file))["rows"][0]["audit"]
+    assert "anchored 1 times" in admin.audit_check(store, str(file))["rows"][0]["anchors"]
     with store.write() as connection:
         connection.execute(sa.delete(schema.audit).where(schema.audit.c.n > 6))
     with pytest.raises(Refused, match=r"entry 8 .* cut off"):
