@@ -94,8 +94,13 @@ def apply(
     return old, new, slips.put(connection, new)
 
 
-def receive(connection: sqlite3.Connection, order: PrintOrder, printer: str) -> tuple[Slip, outbox.Row, bool]:
-    """Store an order that arrived. -> (slip, its report's row, whether there is something new to print)."""
+def receive(
+    connection: sqlite3.Connection, order: PrintOrder, printer: str, told: int = 0
+) -> tuple[Slip, outbox.Row | None, bool]:
+    """Store an order that arrived. -> (slip, its report's row, whether there is something new to print).
+
+    `told`: the row of the last report of this slip. While that is on its way, an order that is sent again makes no
+    other: a cloud that hears late would be told ever more."""
     old = slips.get(connection, order.order, order.part, order.copy_number)
     fresh = True
     if old is None:
@@ -114,9 +119,9 @@ def receive(connection: sqlite3.Connection, order: PrintOrder, printer: str) -> 
     reason = slips.not_wanted(connection, order)
     if fresh and reason is not None:
         slip = replace(slip, state=OrderState.CANCELLED, held=False, reason=reason or "cancelled before it arrived")
-    row = slips.put(connection, slip)
-    assert row is not None
-    return slip, row, fresh
+    if slip == old and outbox.has(connection, told):
+        return slip, None, False
+    return slip, slips.put(connection, slip), fresh
 
 
 def put_new(connection: sqlite3.Connection, slip: Slip) -> bool:

@@ -24,6 +24,7 @@ from agent.alerts import Alerts
 from agent.door import Door, Refused, RelayGone
 from agent.mqtt import Incoming, Mqtt
 from agent.order_alerts import OrderAlerts
+from agent.outbox import Row
 from agent.slips import Slip
 from agent.store import DiskBad, Store, get_meta, set_aside, set_meta
 from agent.uplink import Uplink
@@ -35,6 +36,7 @@ log = logging.getLogger("tillwire.agent")
 
 TICK_S = 5.0
 ASK_AGAIN_S = 15.0  # whether what is held may be printed: the answer may be lost
+TOLD_MOST = 5000
 WAITING_S = 10.0  # a slip that has not begun by then is told and sounded
 RETRY_S, RETRY_MOST_S = 5.0, 60.0  # between attempts whose cause seems to have ended
 
@@ -48,6 +50,7 @@ class Orders:
         self._todo: asyncio.Queue[functools.partial[Awaitable[None]]] = asyncio.Queue()
         self._queued_at: dict[str, float] = {}  # slip name -> loop time of its hand-over
         self._asked_at = -1e9  # loop time of the last question about what is held
+        self._told: dict[str, int] = {}  # slip name -> outbox row of its last report
         self._caught_up = False  # every fate that the relay told before has been heard
         mqtt.on_message["orders"] = lambda incoming: self._post(self._message, incoming)
         mqtt.on_state.append(lambda up: self._post(self._tell_held) if up else None)
@@ -127,8 +130,10 @@ class Orders:
     async def _store_order(self, order: PrintOrder) -> Slip | None:
         """-> the slip to print; None when there is nothing to do but tell."""
         printer = order.printer or next(iter(self.box.printer))
-        slip, row, fresh = await self.store.run(functools.partial(fates.receive, order=order, printer=printer))
-        self.uplink.due(row, True)
+        told = self._told.get(f"{order.order}/{order.part}/{order.copy_number}", 0)
+        receive = functools.partial(fates.receive, order=order, printer=printer, told=told)
+        slip, row, fresh = await self.store.run(receive)
+        self._tell(slip, row)
         self.counters["orders" if fresh else "orders_again"] += 1
         log.info("order=%s attempt=%d state=%s%s", slip.name, slip.asked, slip.state, "" if fresh else " (sent again)")
         return slip if fresh and slip.state is OrderState.RECEIVED else None
@@ -248,8 +253,7 @@ class Orders:
         old, new, row = await self.store.run(functools.partial(fates.apply, fate=fate, in_turn=in_turn))
         if new is None:
             return
-        if row is not None:
-            self.uplink.due(row, True)
+        self._tell(new, row)
         if new == old:
             return
         log.info(
@@ -407,11 +411,19 @@ class Orders:
 
     async def _save(self, slip: Slip, tell: bool = True) -> None:
         row = await self.store.run(lambda c: slips.put(c, slip, tell))
-        if row is not None:
-            self.uplink.due(row, True)
+        self._tell(slip, row)
         if tell:
             log.info("slip=%s attempt=%d state=%s %s", slip.name, slip.attempt, slip.state, slip.reason)
         await self._settle(slip)
+
+    def _tell(self, slip: Slip, row: Row | None) -> None:
+        if row is None:
+            return
+        self._told.pop(slip.name, None)
+        self._told[slip.name] = row.id
+        if len(self._told) > TOLD_MOST:
+            del self._told[next(iter(self._told))]
+        self.uplink.due(row, True)
 
     async def _settle(self, slip: Slip) -> None:
         self.told.settle(slip, await self.store.run(lambda c: slips.of_order(c, slip.order_id)))

@@ -140,6 +140,11 @@ def delete(connection: sqlite3.Connection, ids: list[int]) -> None:
     connection.executemany("DELETE FROM outbox WHERE id = ?", [(i,) for i in ids])
 
 
+def has(connection: sqlite3.Connection, row_id: int) -> bool:
+    """Is this row still to be acknowledged?"""
+    return connection.execute("SELECT 1 FROM outbox WHERE id = ?", (row_id,)).fetchone() is not None
+
+
 def delete_messages(connection: sqlite3.Connection, message_ids: list[str]) -> list[int]:
     """Acknowledged by id. -> the row ids that went; unknown ones (a second ack) do no harm."""
     gone = []

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import printers, slips
-from agent.fates import apply, step
+from agent.fates import apply, receive, step
 from agent.printers import render, trouble
 from agent.slips import Slip
 from agent.store import Store, get_meta
@@ -142,6 +142,21 @@ def test_only_a_fate_that_came_in_its_turn_is_not_asked_for_again(tmp_path: Path
         return found
 
     assert asyncio.run(body()) == ["7", "7"]
+
+
+def test_an_order_sent_again_is_not_reported_again_while_its_report_is_on_the_way(tmp_path: Path) -> None:
+    async def body() -> list[bool]:
+        store = Store(tmp_path / "agent.db")
+        await store.open()
+        _, first, _ = await store.run(lambda c: receive(c, ORDER, "main"))
+        assert first is not None
+        _, second, _ = await store.run(lambda c: receive(c, ORDER, "main", told=first.id))
+        await store.run(lambda c: c.execute("DELETE FROM outbox"))  # the cloud has acknowledged it
+        _, third, _ = await store.run(lambda c: receive(c, ORDER, "main", told=first.id))
+        await store.close()
+        return [second is not None, third is not None]
+
+    assert asyncio.run(body()) == [False, True]
 
 
 def test_a_slip_of_an_order_is_rendered_with_its_mark_and_money() -> None:
