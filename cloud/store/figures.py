@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, Table, Text, text
 
-from cloud.store.schema import metadata
+from cloud.store.columns import metadata
 
 
 def _text(name: str, *, key: bool = False) -> Column[str]:

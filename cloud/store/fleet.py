@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Table, Text
 
-from cloud.store.schema import metadata
+from cloud.store.columns import metadata
 
 printer_since = Table(
     "printer_since",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Integer, Table, Text
 
-from cloud.store.schema import metadata
+from cloud.store.columns import metadata
 
 keeping = Table(
     "keeping",

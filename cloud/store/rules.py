@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, LargeBinary, Table, Text
 
-from cloud.store.schema import metadata
+from cloud.store.columns import metadata
 
 rules = Table(
     "rules",

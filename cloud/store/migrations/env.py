@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from cloud.store.schema import metadata
+from cloud.store.columns import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
