@@ -25,6 +25,7 @@ import threading
 import time
 import traceback
 import tty
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -170,7 +171,7 @@ class SimulatedPrinter:
     def _fresh(self) -> None:
         self._tokenizer, self._urgent = Tokenizer(self.dialect), Tokenizer(self.dialect)
         self._printing.clear()
-        self._buffer: list[Token] = []
+        self._buffer: deque[Token] = deque()
         self._piece = bytearray()
         self.state.clear()
         self._asb = False
@@ -351,7 +352,7 @@ class SimulatedPrinter:
         else:
             budget = 1e18
         while self._buffer and not self._stands() and budget >= len(self._buffer[0].raw):
-            token = self._buffer.pop(0)
+            token = self._buffer.popleft()
             budget -= len(token.raw)
             self._last += len(token.raw) / self.bytes_per_s if self.bytes_per_s else 0
             self._obey(token)
