@@ -62,6 +62,7 @@ class Reading:
         self._salvaging = False  # rows of a damaged journal are still coming
         self._epoch = ""  # the present one
         self._seen: dict[str, int] = {}  # the highest seq that was told of
+        self._settled = 0  # up to this seq of the present epoch a listing shows all
         self._telling = False
         self._slots = asyncio.Semaphore(2)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -82,6 +83,8 @@ class Reading:
         epoch, seq = event["key"]
         self._live.append((str(epoch), int(seq)))
         self._seen[str(epoch)] = max(int(seq), self._seen.get(str(epoch), 0))
+        if epoch == self._epoch:
+            self._settled = max(int(seq), self._settled)
         self._wake.set()
         self._tell_soon()
 
@@ -105,6 +108,7 @@ class Reading:
         if self._epoch:
             self._there[self._epoch] = None
             self._seen = {self._epoch: int(hello.get("last_seq") or 0)}
+            self._settled = int(hello.get("settled") or 0)
             self._tell_soon()
         self.relist()
 
@@ -202,11 +206,13 @@ class Reading:
         after: list[Any] | None = None
         listed: set[Key] = set()
         were: set[Key] = set()
-        epoch, there, last = self._epoch, self._there, self._seen.get(self._epoch, 0)
+        busy: set[Key] = set()  # being taken as live ones: not taken yet, and perhaps never
+        epoch, there, last = self._epoch, self._there, self._settled
         try:
             newest = await self.store.run(outbox.newest)
             while True:
                 jobs, more = await self.door.jobs(after=after, limit=self._batch)
+                busy |= {_key(header) for header, _ in jobs if "key" in header} & self._taking
                 await self._take_all(jobs, live=False, flood=more and len(listed) >= FLOOD)
                 listed |= {_key(header) for header, _ in jobs if "key" in header}
                 were |= {(str(h["was"][0]), int(h["was"][1])) for h, _ in jobs if h.get("was")}
@@ -216,6 +222,7 @@ class Reading:
                     break
             await self._compare(newest, listed, were)
             if epoch:
+                last = min([last, *(seq - 1 for of, seq in busy if of == epoch)])
                 await self.store.run(lambda c: journals.listed(c, epoch, last))
                 if not self._salvaging:
                     await self._bury_lost(there)

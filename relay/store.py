@@ -187,6 +187,7 @@ class Store:
         return {
             "epoch": self.epochs[self.n],
             "last_seq": self.seq,
+            "settled": min(self.unsettled, default=self.n << SEQ_BITS | self.seq + 1) - 1 & (1 << SEQ_BITS) - 1,
             "first_kept": self.key(first) if first else None,
             "epochs": [self.epochs[n] for n in sorted(self.epochs)],
             "ends": self._ends(),

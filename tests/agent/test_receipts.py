@@ -268,7 +268,9 @@ def test_jobs_of_a_lost_journal_that_were_never_taken_are_told_as_lost(
     ((epoch, _),) = box.cloud.wait_jobs(1)
     box.wait_released(1)
     box.kill("agent")
-    block.write_text("import sys\nif sys.orig_argv[-1] == 'agent.reader':\n    sys.exit('broken')\n", encoding="ascii")
+    block.write_text(
+        "import sys, time\nif sys.orig_argv[-1] == 'agent.reader':\n    time.sleep(600)\n", encoding="ascii"
+    )
     box.start("agent")
     box.print(receipt(2), receipt(3))
     box.wait_value("agent.db", "SELECT last FROM journals WHERE epoch = ?", 3, (epoch,))
