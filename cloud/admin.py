@@ -141,7 +141,7 @@ def _erase_receipts(store: Store, phone: str, merchant: str | None) -> int:
 def box_add(store: Store, merchant: str, box: str) -> dict[str, Any]:
     """A new box, or a new password for one that is this merchant's."""
     if not is_box(box):
-        raise Refused(f"box id {box!r} must match {BOX.pattern}")
+        raise Refused(f"box id {box!r}: 8 to 36 small letters, digits and '-', a letter or digit first")
     secret, hashed = new_password()
     hashes = {"password_hash": hashed, "file_hash": claims.mosquitto_hash(secret)}
     with store.write() as connection:

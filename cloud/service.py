@@ -24,6 +24,7 @@ from cloud.broker import SERVICE, Broker
 from cloud.connectors import Connectors
 from cloud.dispatch import Dispatch
 from cloud.events import Bell
+from cloud.house import House
 from cloud.ingest import Ingest
 from cloud.leases import Leases
 from cloud.mqtt import Address
@@ -75,6 +76,7 @@ class Service:
                 self.ingest = Ingest(*line)
                 self._thread("ingest", self.ingest.run)
                 self._thread("dispatch", Dispatch(*line).run)
+                self._thread("house", House(self.store, config, self.bell, self.stopping, self.leases).run)
                 line_of_readings = (self.store, config, self.bell, self.stopping, self.leases, self.ingest.busy)
                 self._thread("readings", Readings(*line_of_readings).run)
                 self._thread("webhooks", Webhooks(self.store, config, self.bell, self.stopping).run)

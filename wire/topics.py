@@ -52,7 +52,7 @@ def parse(topic: str) -> tuple[str, str, str]:
 
 def _topic(box: str, direction: str, leaf: str, leaves: tuple[str, ...]) -> str:
     if not is_box(box):
-        raise ValueError(f"box id {box!r} must match {BOX.pattern}")
+        raise ValueError(f"box id {box!r}: 8 to 36 small letters, digits and '-', a letter or digit first")
     if leaf not in leaves:
         raise ValueError(f"no topic {direction}/{leaf}: one of {', '.join(leaves)}")
     return f"tillwire/1/{shard_of(box)}/{box}/{direction}/{leaf}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.cloud.conftest import PASSWORD, Cloud, until
+from tests.cloud.conftest import PASSWORD, Cloud, free_port, until
 from tests.cloud.mosquitto import Mosquitto
 from tests.simulators.box import SimulatedBox
 from wire.messages import Proof
@@ -187,5 +188,23 @@ def test_a_box_that_was_away_gets_its_order_when_it_is_back(tmp_path: Path) -> N
             assert until(lambda: box.orders.get(timeout=20)).order == order  # again, until the box says it has it
             box.report(order, "received")  # type: ignore[arg-type]
             until(lambda: cafe.get(f"/v1/orders/{order}").json()["state"] == "received")
+    finally:
+        cloud.close()
+
+
+def test_an_order_that_waits_for_a_broker_that_is_away_is_told(tmp_path: Path) -> None:
+    """What time does to orders needs no broker: whoever accepted one hears of it, though nothing can be sent."""
+    cloud = Cloud(tmp_path, broker=f'url = "mqtt://127.0.0.1:{free_port()}"', extra="[orders]\nalert_s = 5\n").start()
+    try:
+        with cloud.merchant("Cafe", "ann") as api:
+            cloud.command("box", "add", "Cafe", "front-desk-1")
+            order = {"kind": "dine_in", "table": "7", "items": [{"name": "Tea", "quantity": 1}], "external_id": "1"}
+            assert api.post("/v1/orders", json=order | {"channel": "api"}).status_code in (200, 201, 202)
+
+            def alarms() -> list[str]:
+                with sqlite3.connect(cloud.database) as database:
+                    return [row[0] for row in database.execute("SELECT kind FROM alarms WHERE cleared_at IS NULL")]
+
+            until(lambda: "order_waiting" in alarms(), 60)
     finally:
         cloud.close()
