@@ -24,7 +24,7 @@ from cloud.store.figures import connectors as connector_table
 from cloud.store.schema import api_keys, boxes, channels, merchants, orders
 from config.cloud import CloudConfig, Keep
 from wire.messages import now_ms, uuid7
-from wire.topics import BOX, is_box
+from wire.topics import is_box
 
 
 def merchant_add(store: Store, name: str, user: str, password: str, role: str = "owner") -> dict[str, Any]:

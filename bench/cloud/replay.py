@@ -25,6 +25,7 @@ from cloud.events import Bell
 from cloud.mqtt import Publish
 from cloud.reading import Readings
 from cloud.store import figures, schema
+from cloud.store.columns import metadata
 from cloud.store.database import Store
 from config.cloud import CloudConfig
 from receipt.extract import RULES_VERSION
@@ -108,7 +109,7 @@ def replayed(make: Callable[[int], Store], n: int, messages: list[Publish]) -> s
 
 def digest(store: Store) -> str:
     whole = hashlib.sha256()
-    known = {table.name: table for table in (*schema.metadata.sorted_tables, figures.facts, figures.sums)}
+    known = {table.name: table for table in (*metadata.sorted_tables, figures.facts, figures.sums)}
     with store.read() as connection:
         for name, columns in COMPARED.items():
             rows = connection.execute(sa.select(*(known[name].c[column] for column in columns)))
