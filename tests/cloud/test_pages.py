@@ -49,6 +49,7 @@ PAGES = (
     "/setup/notices",
     "/setup/boxes",
     "/setup/people",
+    "/setup/keeping",
     "/setup/apps",
     "/setup/keys",
     "/setup/webhooks",
