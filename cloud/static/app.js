@@ -159,7 +159,14 @@
     setInterval(countdowns, 1000);
     const source = new EventSource(`/live?after=${encodeURIComponent(body.dataset.after)}`);
     source.addEventListener("hello", () => pulse("live", body.dataset.sayLive));
-    source.addEventListener("news", (event) => JSON.parse(event.data).forEach(take));
+    // What comes while a finger is down waits: a button that is replaced or moves away in mid-tap was not tapped.
+    let pressed = 0;
+    const waiting = [];
+    const bring = () => { if (Date.now() - pressed > 1000) waiting.splice(0).forEach(take); };
+    const lift = () => setTimeout(() => { pressed = 0; bring(); });
+    document.addEventListener("pointerdown", () => { pressed = Date.now(); setTimeout(bring, 1100); });
+    for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, lift);
+    source.addEventListener("news", (event) => { waiting.push(...JSON.parse(event.data)); bring(); });
     source.addEventListener("error", () => {
       pulse("gone", source.readyState === EventSource.CLOSED ? body.dataset.sayGone : body.dataset.sayConnectingAgain);
       if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000);
