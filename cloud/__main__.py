@@ -194,7 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("--redirect", action="append", required=True, metavar="URI", help="where answers go; one or more")
     new.add_argument("--public", action="store_true", help="it cannot keep a secret: an app, a page")
     new.add_argument("--merchant", help="only this merchant may let it in; else all")
-    program.add_parser("list")
+    program.add_parser("list", help="all of them: client_id, name")
     program.add_parser("revoke", help="it and all that it was granted end").add_argument("client", help="its client_id")
     again = commands.add_parser("reread", help="read receipts again with the rules of this version")
     again.add_argument("--merchant", help="name or id; else all")
@@ -214,7 +214,7 @@ def _parser() -> argparse.ArgumentParser:
     update.add_argument("box")
     for name, what in (("version", "its version"), ("sha256", "of the file"), ("url", "https://, its .sig beside it")):
         update.add_argument(f"--{name}", required=True, help=what)
-    box.add_parser("list")
+    box.add_parser("list", help="all of them: id, merchant, on line, last heard of, revoked")
     claim = group("claim", "how a box comes to a merchant by itself")
     code = claim.add_parser("new", help="print a code for one box, good for 24 hours (last line of stdout)")
     code.add_argument("merchant", help="name or id")
