@@ -21,6 +21,7 @@ from urllib.parse import quote, urlsplit
 
 from agent import credentials, tls
 from config.box import LOOPBACK, Box, box_id, load_box
+from config.durable import sync_folder
 from config.edit import with_values
 from config.load import ConfigError
 
@@ -142,3 +143,4 @@ def _write(config: Path, answer: dict[str, str], password: Path) -> None:
         new.unlink()
         raise NotClaimed(f"{config} would not be right any more, so it stays as it was:\n{error}") from error
     new.replace(config)
+    sync_folder(config.parent)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config.box import Cloud, secret
+from config.durable import sync_folder
 
 ROUNDS, ITERATIONS = 4, 101  # nobody guesses 256 random bits, at any cost
 AGENT = "tillwire-agent"  # who reads the file, where a technician as root writes it
@@ -90,14 +91,14 @@ def stage(path: Path) -> Staged:
         out.flush()
         os.fsync(out.fileno())
     _give_away(new)
-    _sync(path.parent)
+    sync_folder(path.parent)
     return staged
 
 
 def settle(path: Path) -> None:
     """FILE.new becomes FILE. Raises OSError."""
     _new(path).replace(path)
-    _sync(path.parent)
+    sync_folder(path.parent)
 
 
 def fingerprint(pbkdf2: str) -> str:
@@ -131,11 +132,3 @@ def _give_away(path: Path) -> None:
         except KeyError:
             return
         os.chown(path, user.pw_uid, user.pw_gid)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -21,6 +21,7 @@ from agent import site
 from agent.doctor import LOOK, OK, WRONG, Finding, Tools
 from agent.doctor_devices import identify, serial_lines, usb
 from config.box import Box, load_box
+from config.durable import sync_folder
 from config.edit import with_values
 from config.load import ConfigError
 
@@ -124,11 +125,7 @@ def write(config: Path, plan: Plan) -> Box:
         kept = config.with_name(config.name + ".old")
         shutil.copy2(config, kept)
     new.replace(config)
-    folder = os.open(config.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(config.parent)
     return load_box(config)
 
 

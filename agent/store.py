@@ -11,9 +11,7 @@ Raises DiskBad where the disk refuses: print on, tell, and take no order that co
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import os
 import queue
 import sqlite3
 import threading
@@ -22,6 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from config.durable import says_damage, sync_folder
+
 log = logging.getLogger("tillwire.agent")
 
 T = TypeVar("T")
@@ -29,11 +29,6 @@ Work = Callable[[sqlite3.Connection], T]
 SCHEMA_VERSION = 3
 GROUP = 64  # pieces of work in one transaction, at most
 KEEP = 2  # damaged files that stay for a person to look at
-PASSING = (  # what SQLite says of the disk, the memory, another process: the file itself may be whole
-    sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_PROTOCOL,
-)  # fmt: skip
 
 
 class DiskBad(Exception):
@@ -138,7 +133,7 @@ class Store:
         except SchemaOld:
             raise
         except (sqlite3.DatabaseError, OSError) as error:
-            if isinstance(error, OSError) or getattr(error, "sqlite_errorcode", 0) & 0xFF in PASSING:
+            if isinstance(error, OSError) or not says_damage(error):
                 raise DiskBad(f"agent.db {self.path} cannot be opened: {error}") from error
             bad = self._move_aside(str(error))
             try:
@@ -198,18 +193,6 @@ class Store:
                 part.unlink(missing_ok=True)
         log.error("store=%s is damaged (%s): moved aside to .bad-%s; what it held comes again", self.path, why, stamp)
         return Path(f"{self.path}.bad-{stamp}")
-
-
-def sync_folder(folder: Path) -> None:
-    """The names in it are on disk. Raises OSError."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # this file system syncs no folders
-            raise
-    finally:
-        os.close(fd)
 
 
 def schema() -> str:

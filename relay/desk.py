@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from relay import allowed
+from relay import allowed, listing
 from relay.control import JOBS_AT_ONCE, Answer, Header, Problem
 from relay.fates import Fate, NotNow
 from relay.store import Store
@@ -50,11 +50,11 @@ class Desk:
                 answer.reply({"count": len(found), "more": False})
 
             wanted = [_key(key) for key in keys[:JOBS_MOST]]
-            self._read(lambda store: store.some(wanted), some, answer)
+            self._read(lambda store: listing.some(store, wanted), some, answer)
             return
 
         def page(after: list[Any] | None) -> None:
-            self._read(lambda store: store.due(after, limit - sent, JOBS_AT_ONCE), found, answer)
+            self._read(lambda store: listing.due(store, after, limit - sent, JOBS_AT_ONCE), found, answer)
 
         def found(result: tuple[list[tuple[Header, bytes]], bool]) -> None:
             nonlocal sent

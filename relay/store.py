@@ -6,14 +6,13 @@ thing: what a `Recording` holds is only let go by `settle_pieces()`, after the c
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import os
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from config.durable import says_damage, sync_folder
 from relay.clock import BOOT, mono_ms, trust, wall_ms
 from relay.fates import Fates
 from relay.recording import PIECE, Recording
@@ -23,11 +22,6 @@ PER_CAPTURE = 128  # most pieces of one job
 SEQ_BITS = 40
 SPARE_TOMBS = 16
 FIRST_EPOCH = 1024  # of a new file; below it is room for those of files that were damaged
-PASSING = (  # what SQLite says of the disk, the memory, another process: the file itself may be whole
-    sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_PROTOCOL,
-)  # fmt: skip
 Key = list[Any]  # [epoch, seq]
 
 
@@ -190,13 +184,13 @@ class Store:
             "settled": min(self.unsettled, default=self.n << SEQ_BITS | self.seq + 1) - 1 & (1 << SEQ_BITS) - 1,
             "first_kept": self.key(first) if first else None,
             "epochs": [self.epochs[n] for n in sorted(self.epochs)],
-            "ends": self._ends(),
+            "ends": self.ends(),
             "salvaging": self.salvaging,
             "backlog": due,
             "kept_bytes": self.kept,
         }
 
-    def _ends(self) -> dict[str, int]:
+    def ends(self) -> dict[str, int]:
         """The highest seq known of each epoch that is over."""
         ends = {}
         for n, epoch in self.epochs.items():
@@ -325,7 +319,7 @@ class Store:
     def tombstone(self, id_: int, reason: str) -> None:
         """The seq of this id will never come. Uses a row that is there already, where one is left."""
         n, seq = id_ >> SEQ_BITS, id_ & (1 << SEQ_BITS) - 1
-        if self._is_buried(n, seq):
+        if self.is_buried(n, seq):
             return
         for tomb, last in self.db.execute("SELECT id, last FROM tombs WHERE epoch = ? AND reason = ?", (n, reason)):
             if tomb in self.fresh_tombs and last + 1 == seq:
@@ -339,7 +333,7 @@ class Store:
         )
         self.fresh_tombs.add(spare)
 
-    def _is_buried(self, n: int, seq: int) -> bool:
+    def is_buried(self, n: int, seq: int) -> bool:
         found = self.db.execute("SELECT 1 FROM tombs WHERE epoch = ? AND first <= ? AND last >= ?", (n, seq, seq))
         return found.fetchone() is not None
 
@@ -354,105 +348,12 @@ class Store:
         self.db.execute("DELETE FROM open_jobs WHERE capture = ?", (recording.capture,))
         self.db.execute("DELETE FROM pieces WHERE id >= ? AND id < ?", (first, first + PER_CAPTURE))
 
-    # ------------------------------------------------------------------ reading
-
     def raw(self, capture: int) -> bytes:
         first = capture * PER_CAPTURE
         rows = self.db.execute(
             "SELECT raw FROM pieces WHERE id >= ? AND id < ? ORDER BY id", (first, first + PER_CAPTURE)
         )
         return b"".join(row[0] for row in rows)
-
-    def due(self, after: Key | None, limit: int, most: int) -> tuple[list[tuple[dict[str, Any], bytes]], bool]:
-        """Jobs and tombstones that are not acked, in capture order after `after` -> (header, bytes)…, more?
-
-        At most `limit`, and no more after `most` bytes. A job whose bytes do not match its hash becomes a tombstone.
-        """
-        start = (self.id(after) or 0) if after else 0
-        stop = min(self.unsettled, default=1 << 62)
-        ids = [row[0] for row in self.db.execute(
-            "SELECT id FROM jobs WHERE id > ? AND id < ? AND acked_ran IS NULL AND reason IS NULL ORDER BY id LIMIT ?",
-            (start, stop, limit + 1))]  # fmt: skip
-        out: list[tuple[int, dict[str, Any], bytes]] = []
-        total, looked = 0, 0
-        for id_ in ids[:limit]:
-            if total >= most:
-                break
-            looked += 1
-            found = self._job(id_)
-            if found is not None:
-                out.append((id_, *found))
-                total += len(found[1])
-        more = looked < len(ids)
-        last = ids[looked - 1] if more else stop
-        for tomb, n, first, end, reason in self.db.execute(
-            "SELECT id, epoch, first, last, reason FROM tombs WHERE epoch > 0 AND acked_ran IS NULL"
-        ).fetchall():
-            id_ = n << SEQ_BITS | first
-            if start < id_ <= last:
-                self.fresh_tombs.discard(tomb)
-                out.append(
-                    (id_, {"tomb": {"epoch": self.epochs[n], "first": first, "last": end, "reason": reason}}, b"")
-                )
-        out.sort(key=lambda row: row[0])
-        return [(header, raw) for _, header, raw in out], more
-
-    def some(self, keys: Iterable[Key]) -> list[tuple[dict[str, Any], bytes]]:
-        """These jobs, acked or not, as far as their bytes are still here.
-
-        A seq that was given away and that nothing here knows of becomes a tombstone: its job, and the tombstone that
-        was owed for it, were lost with a disk that took nothing.
-        """
-        out = []
-        for key in keys:
-            id_ = self.id(key)
-            if id_ is None or id_ in self.unsettled:
-                continue
-            found = self._job(id_)
-            if found is not None:
-                out.append(found)
-            elif not self.salvaging and self._is_lost(id_):
-                self.tombstone(id_, "corrupt")
-        return out
-
-    def _is_lost(self, id_: int) -> bool:
-        n, seq = id_ >> SEQ_BITS, id_ & (1 << SEQ_BITS) - 1
-        last = self.seq if n == self.n else self._ends()[self.epochs[n]]
-        if not 1 <= seq <= last or self._is_buried(n, seq):
-            return False
-        if self.db.execute("SELECT 1 FROM jobs WHERE id = ?", (id_,)).fetchone():
-            return False
-        return n == self.n or self.db.execute("SELECT 1 FROM jobs WHERE was = ?", (id_,)).fetchone() is None
-
-    def _job(self, id_: int) -> tuple[dict[str, Any], bytes] | None:
-        row = self.db.execute(
-            "SELECT capture, pos, printer, boundary, continues, delivered, size, sha256, replaced, boot,"
-            " started_mono_ms, started_wall_ms, ended_mono_ms, ended_wall_ms, trust, was FROM jobs"
-            " WHERE id = ? AND reason IS NULL",
-            (id_,),
-        ).fetchone()
-        if row is None:
-            return None
-        (capture, pos, printer, boundary, continues, delivered, size, sha256, replaced, boot,
-         started_mono, started_wall, ended_mono, ended_wall, trusted, was) = row  # fmt: skip
-        raw = self.raw(capture)
-        if hashlib.sha256(raw).digest() != sha256:
-            self._quarantine(id_, size)
-            return None
-        header = {
-            "key": self.key(id_), "sha256": sha256.hex(), "size": size, "replaced": bool(replaced),
-            "boundary": boundary, "continues": continues, "pos": pos, "printer": printer, "delivered": delivered,
-            "started": {"boot": boot, "mono_ms": started_mono, "wall_ms": started_wall, "trust": trusted},
-            "ended": {"boot": boot, "mono_ms": ended_mono, "wall_ms": ended_wall, "trust": trusted},
-            "was": self.key(was) if was else None,
-        }  # fmt: skip
-        return {"job": header}, raw
-
-    def _quarantine(self, id_: int, size: int) -> None:
-        """Its bytes are not those that were captured: the disk changed them. They stay for a look; the seq is lost."""
-        self.db.execute("UPDATE jobs SET reason = 'corrupt' WHERE id = ?", (id_,))
-        self.kept -= size
-        self.tombstone(id_, "corrupt")
 
     # ------------------------------------------------------------------ letting go
 
@@ -556,23 +457,8 @@ class Store:
         return epoch
 
 
-def sync_folder(folder: Path) -> None:
-    """The names in it are on disk. Raises OSError: they may be gone after a power cut, a whole WAL with them."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # this file system syncs no folders
-            raise
-    finally:
-        os.close(fd)
-
-
 def _is_ruined(error: Exception) -> bool:
-    """Of an error while it was opened. What SQLite cannot explain, and we cannot read, is damage."""
-    if isinstance(error, Unfit | Old):
-        return False
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF not in PASSING
+    return not isinstance(error, Unfit | Old) and says_damage(error)
 
 
 def _new_epoch() -> str:
