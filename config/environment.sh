@@ -109,6 +109,10 @@ board | image)
     ;;
 bench)
     need socat "what the relay is measured against" command -v socat
+    need ser2net "the same, to a serial line" command -v ser2net
+    need p910nd "the same" command -v p910nd
+    need gcc "the disk whose syncs are slow" command -v cc
+    need libc6-dev "the same" [ -e /usr/include/stdlib.h ]
     need mosquitto "a broker that can be killed apart from the cloud" command -v mosquitto
     ;;
 esac
