@@ -87,7 +87,9 @@ def hanging_player(folder: Path) -> dict[str, str]:
     aplay = folder / "aplay"
     aplay.write_text(HANGS)
     aplay.chmod(0o755)
-    return {"PYTHONPATH": f"{folder}:{os.environ.get('PYTHONPATH', '')}", "PATH": f"{folder}:{os.environ['PATH']}"}
+    # No empty part: it would be the folder the process is in.
+    before = {name: os.environ.get(name) for name in ("PYTHONPATH", "PATH")}
+    return {name: f"{folder}:{was}" if was else str(folder) for name, was in before.items()}
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 
 from drivers import DeviceGone, Link
@@ -21,11 +22,11 @@ from relay.kinds import ASKS, INIT, STATE, Note
 from relay.loop import BROKEN, IN, OUT, Loop, Timer, fenced
 from relay.memory import Memory
 from relay.printer import HIGH, PrinterLink
+from relay.replies import Replies
 from relay.store import Key
 
 HELD_MOST = 64 * 1024  # bytes read and not passed on, while the printer is there and it is this link's turn
 WAITING_MOST = 4 * 1024  # the same while it is not: enough to see a status request
-ANSWERS_MOST = 256 * 1024  # a POS that never reads its answers loses the newest
 ANSWER_S = 2.0  # how long a POS that has hung up may still wait for answers
 UNFINISHED_S = 10.0  # a job that stops inside a command keeps its turn for so long after it has ended
 TRICKLE_S, TRICKLE_PER_S = 60.0, 16  # a job this old, of fewer bytes a second, gives way when another POS waits
@@ -74,7 +75,7 @@ class PosLink:
         self.bytes_in = 0
         self._replaying: bytes = b""
         self._closed_call = closed
-        self._answers = bytearray()
+        self._answers = Replies(link, counters)
         self._fd = link.fileno()
         self._events = IN
         self._last = loop.now
@@ -468,34 +469,18 @@ class PosLink:
         """What the printer says, to this POS."""
         if self.closed:
             return
-        if self._answers:
-            self._queue_answer(data)
-            return
         try:
-            taken = self.link.write(data)
+            self._answers.add(data)
         except DeviceGone:
             return  # reading will tell
-        self.counters.bytes_up += taken
-        if taken < len(data):
-            self._queue_answer(data[taken:])
-        if self.ended and not self._answers and not self.printer.router.waits(self):
+        if self._answers:
+            self._watch(self._events | OUT)
+        elif self.ended and not self.printer.router.waits(self):
             self._finish()
 
-    def _queue_answer(self, data: bytes) -> None:
-        room = ANSWERS_MOST - len(self._answers)
-        if len(data) > room:
-            self.counters.answers_dropped += len(data) - room
-        self._answers += data[:room]
-        self._watch(self._events | OUT)
-
     def _flush_answers(self) -> None:
-        try:
-            taken = self.link.write(memoryview(bytes(self._answers)))
-        except DeviceGone:
-            self._answers.clear()
-            taken = 0
-        self.counters.bytes_up += taken
-        del self._answers[:taken]
+        with suppress(DeviceGone):  # reading will tell
+            self._answers.flush()
         if not self._answers:
             self._watch(self._events & ~OUT)
             if self.ended:
