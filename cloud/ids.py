@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-import uuid
 
 _turn = threading.Lock()
 _last_ms, _counter = 0, 0
@@ -27,7 +26,8 @@ def ordered() -> str:
                 _last_ms, _counter = _last_ms + 1, 0
         ms, count = _last_ms, _counter
     tail = int.from_bytes(os.urandom(8), "big") >> 2
-    return str(uuid.UUID(int=ms << 80 | 0x7 << 76 | count << 64 | 0x2 << 62 | tail))
+    digits = f"{ms << 80 | 0x7 << 76 | count << 64 | 0x2 << 62 | tail:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def first_id(ms: int) -> str:

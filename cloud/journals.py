@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -14,40 +15,42 @@ Journal = tuple[str, str, str]  # merchant, box, epoch
 AT_ONCE = 300  # journals named in one query
 
 
-def foreign(connection: sa.Connection, touched: set[Journal]) -> set[tuple[str, str]]:
-    """(box, epoch) that belong to another merchant, for ever."""
-    out = set()
-    for some in _slices(touched):
+class Stand(NamedTuple):
+    merchant: str  # whose it is, for ever
+    highest: int  # no higher number came
+
+
+Stands = dict[tuple[str, str], Stand]  # by box, epoch; without journals that are new
+
+
+def standing(connection: sa.Connection, named: Iterable[Journal]) -> Stands:
+    """How far these journals have come; on PostgreSQL locked until the transaction ends."""
+    out: Stands = {}
+    for some in _slices(named):
         rows = connection.execute(
-            sa.select(epochs.c.box, epochs.c.epoch, epochs.c.merchant_id).where(
-                epochs.c.box.in_([t[1] for t in some]), epochs.c.epoch.in_([t[2] for t in some])
-            )
+            sa.select(epochs.c.box, epochs.c.epoch, epochs.c.merchant_id, epochs.c.highest)
+            .where(epochs.c.box.in_([n[1] for n in some]), epochs.c.epoch.in_([n[2] for n in some]))
+            .with_for_update()
         )
-        out |= {(r.box, r.epoch) for r in rows if (r.merchant_id, r.box, r.epoch) not in touched}
+        out |= {(row.box, row.epoch): Stand(row.merchant_id, row.highest) for row in rows}
     return out
 
 
-def count(connection: sa.Connection, came: dict[Journal, list[Run]]) -> None:
-    """Move `highest` on and keep the holes: one row read and one written for each journal of the batch."""
+def count(connection: sa.Connection, came: dict[Journal, list[Run]], stands: Stands) -> None:
+    """Move `highest` on and keep the holes: one row written for each journal of the batch."""
+    if not came:
+        return
     at = now_ms()
-    highest: dict[tuple[str, str], int] = {}
-    for some in _slices(came):
-        rows = connection.execute(
-            sa.select(epochs.c.box, epochs.c.epoch, epochs.c.highest)
-            .where(epochs.c.box.in_([k[1] for k in some]), epochs.c.epoch.in_([k[2] for k in some]))
-            .with_for_update()
-        )
-        highest |= {(r.box, r.epoch): r.highest for r in rows}
     moved, fresh = [], []
     for (merchant, box, epoch), spans in came.items():
         single = [first for first, last in spans if first == last]
         pieces = sorted([*runs(single), *(span for span in spans if span[0] != span[1])])
-        top = highest.get((box, epoch))
-        if top is None:
+        stand = stands.get((box, epoch))
+        top = stand.highest if stand else 0
+        if stand is None:
             fresh.append(
                 {"box": box, "epoch": epoch, "merchant_id": merchant, "highest": 0, "first_at": at, "last_at": at}
             )
-            top = 0
         new_top = top
         if pieces[0][0] == top + 1 and len(pieces) == 1:
             new_top = pieces[0][1]

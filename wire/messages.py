@@ -23,6 +23,7 @@ MAX_MESSAGE: Final = 128 * 1024
 MAX_PART: Final = 96 * 1024  # raw bytes of a job in one message; more travel in parts
 MAX_INFLATED: Final = 8 * 1024 * 1024
 DEFLATE_ABOVE: Final = 256
+SAFE_DEFLATED: Final = MAX_INFLATED // 1032  # deflate makes nothing more than 1032 times as large (zlib's FAQ)
 
 
 class BadMessage(Exception):
@@ -406,8 +407,10 @@ def unpack(payload: bytes, topic: str) -> bytes:
     if payload[0] == 1:
         return payload[1:]
     if payload[0] == 2:
-        inflater = zlib.decompressobj(-15)
         try:
+            if len(payload) <= SAFE_DEFLATED:
+                return zlib.decompress(payload[1:], -15, 3 * len(payload))
+            inflater = zlib.decompressobj(-15)
             body = inflater.decompress(payload[1:], MAX_INFLATED)
         except zlib.error as error:
             raise BadMessage(topic, f"deflated body is damaged: {error}") from error

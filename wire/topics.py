@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 
@@ -39,6 +40,7 @@ def all_up(shard: str = "+") -> list[str]:
     return [f"tillwire/1/{shard}/+/up/{leaf}" for leaf in UP]
 
 
+@functools.lru_cache(maxsize=65_536)  # an ingest worker is told the same few over and over
 def parse(topic: str) -> tuple[str, str, str]:
     """-> (box, direction, leaf). Raises ValueError for a topic that is not ours, or whose shard is not the box's."""
     levels = topic.split("/")

@@ -17,21 +17,29 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 Rows = list[dict[str, Any]]
+Row = tuple[Any, ...]
 
 
 def insert(connection: sa.Connection, table: sa.Table, rows: Rows) -> None:
     """Raises IntegrityError where a key is there already."""
+    if rows:
+        names = tuple(rows[0])
+        insert_tuples(connection, table, names, [tuple(row[name] for name in names) for row in rows])
+
+
+def insert_tuples(connection: sa.Connection, table: sa.Table, names: Sequence[str], rows: Sequence[Row]) -> None:
+    """The same with rows that hold their values in the order of `names`."""
     if not rows:
         return
-    names = tuple(rows[0])
-    listed = ", ".join(names)
-    if connection.dialect.name == "sqlite":
-        _each(connection, f"INSERT INTO {table.name} ({listed}) VALUES ({_marks(names)})", names, rows)
-        return
-    with _driver(connection) as cursor, cursor.copy(f"COPY {table.name} ({listed}) FROM STDIN (FORMAT BINARY)") as copy:
-        copy.set_types([_type(table, name) for name in names])
-        for row in rows:
-            copy.write_row([row[name] for name in names])
+    into = f"{table.name} ({', '.join(names)})"
+    with _driver(connection) as cursor:
+        if connection.dialect.name == "sqlite":
+            cursor.executemany(f"INSERT INTO {into} VALUES ({_marks(names)})", rows)
+            return
+        with cursor.copy(f"COPY {into} FROM STDIN (FORMAT BINARY)") as copy:
+            copy.set_types([_type(table, name) for name in names])
+            for row in rows:
+                copy.write_row(row)
 
 
 def update(connection: sa.Connection, table: sa.Table, keys: Sequence[str], rows: Rows) -> None:
