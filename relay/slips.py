@@ -47,6 +47,8 @@ class Slips:
         self._timer: Timer | None = None
         self._expiry: Timer | None = None
         self._proof_timer: Timer | None = None
+        self._ask_after = 0.0  # it said that it is not well: it is not asked again before, unless it says otherwise
+        self._start_after = 0.0  # a start could not be recorded: not tried again before
         self._asking: Asking | None = None
         self._proving: Proof | None = None
         self._told_reason: dict[tuple[str, int], str] = {}
@@ -83,6 +85,10 @@ class Slips:
             return
         self._drop_expired()
         if not self.queue or self._stage or not self.printer.up:
+            return
+        wait = max(self._start_after, self._ask_after if self.printer.router.status.trouble else 0.0) - self.loop.now
+        if wait > 0:
+            self._again(wait)
             return
         wait = self.printer.last_byte + QUIET_S - self.loop.now
         if self.printer.last_byte and wait > 0:
@@ -168,6 +174,8 @@ class Slips:
         trouble = self.printer.router.status.trouble
         if slip not in self.queue or slip["valid_until"] <= self.loop.now or trouble:
             self._stage, self._now = "", None
+            if trouble:
+                self._ask_after = self.loop.now + AGAIN_S
             if trouble and slip in self.queue:
                 self._tell_waiting(slip, trouble)
                 self._again(AGAIN_S)
@@ -192,8 +200,9 @@ class Slips:
         """What cannot be remembered is not printed: it would be printed twice after a crash."""
         slip, self._now, self._stage = self._now, None, ""
         log.error("slip=%s cannot be recorded: %s", slip and slip["slip"], error)
-        self._release()
+        self._start_after = self.loop.now + AGAIN_S
         self._again(AGAIN_S)
+        self._release()
 
     def _started(self, fate: Fate) -> None:
         slip, printer = self._now, self.printer

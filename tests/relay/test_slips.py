@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -77,6 +78,27 @@ def test_a_slip_waits_for_paper(box: Box, printer: SimulatedPrinter, trouble: di
         assert SLIP not in bytes(printer.received)
         printer.set(paper="ok", cover=False)
         assert agent.fate("o1/main/1", "done")["proof"] == "L1"
+
+
+@pytest.mark.covers("F45", "F48")
+def test_a_printer_that_is_not_well_is_asked_again_after_a_pause_and_not_without_one(
+    make_box: Callable[..., Box], printer: SimulatedPrinter
+) -> None:
+    """Each asking is three questions; more slips that come meanwhile ask no sooner."""
+    printer.set(cover=True)
+    box = make_box()
+    with closing(box.agent()) as agent:
+        order(agent)
+        began = time.monotonic()
+        agent.event(lambda e: e["event"] == "fate" and e["fate"]["reason"] == "cover open")
+        for n in range(20):
+            order(agent, f"o{n + 2}/main/1")
+        printer.wait(lambda: len(printer.asked) >= 9)
+        took = time.monotonic() - began
+        assert took > 2 * 2.0 - 0.5, f"{len(printer.asked)} questions in {took:.1f} s"
+        printer.set(cover=False)
+        agent.fate("o21/main/1", "done")
+    assert printer.cuts == 21
 
 
 @pytest.mark.covers("F44")

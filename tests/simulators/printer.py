@@ -282,7 +282,7 @@ class SimulatedPrinter:
         for token in self._urgent.feed(data):
             if token.command.effect & Effect.REALTIME:
                 self._at_once(token)
-        self._buffer += self._tokenizer.feed(data)
+        self._buffer += (token for token in self._tokenizer.feed(data) if not token.command.effect & Effect.REALTIME)
         self._print()
 
     def _send(self, data: bytes) -> None:
@@ -359,8 +359,6 @@ class SimulatedPrinter:
 
     def _obey(self, token: Token) -> None:
         raw, effect, s = token.raw, token.command.effect, self.status
-        if effect & Effect.REALTIME:
-            return
         self._piece += raw
         if effect & Effect.INIT:
             self.state.clear()
