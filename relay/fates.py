@@ -20,6 +20,8 @@ COLUMNS = ("fate", "slip", "attempt", "copy", "printer", "state", "proof", "stat
            "boot", "mono_ms", "wall_ms", "trust")  # fmt: skip
 SELECT = f"SELECT {', '.join(COLUMNS)} FROM slips"
 KEEP_MS = 30 * 86_400_000
+NEWEST = 20_000  # changes: so many stay whatever the clock says, since it may be wrong
+MOST = 500_000  # and no more, where no clock can be believed
 ON_PAPER_PERHAPS = ("started", "done")
 Fate = dict[str, Any]
 
@@ -122,8 +124,14 @@ class Fates:
         return [self._queued(slip, attempt) for slip, attempt in rows]
 
     def forget_old(self) -> None:
+        """What was told more than 30 days ago. A board that began in 1970 and was then set has lived no 50 years: what
+        is forgotten could be printed once more without a mark."""
         self.store.set_meta("fate", self.last)
-        self.db.execute("DELETE FROM slips WHERE state != 'queued' AND wall_ms < ?", (wall_ms() - KEEP_MS,))
+        before = wall_ms() - KEEP_MS if trust() == "ntp" else 0
+        self.db.execute(
+            "DELETE FROM slips WHERE state != 'queued' AND (fate < ? AND trust = 'ntp' AND wall_ms < ? OR fate < ?)",
+            (self.last - NEWEST, before, self.last - MOST),
+        )
 
     def _next(self) -> int:
         self.last += 1

@@ -80,6 +80,40 @@ def test_a_slip_waits_for_paper(box: Box, printer: SimulatedPrinter, trouble: di
         assert agent.fate("o1/main/1", "done")["proof"] == "L1"
 
 
+@pytest.mark.covers("F34", "A25")
+@pytest.mark.parametrize("trust", ["none", "ntp"])
+def test_a_clock_that_was_in_1970_makes_no_slip_forgotten(
+    make_box: Callable[..., Box], printer: SimulatedPrinter, trust: str
+) -> None:
+    """A board without a battery prints before it knows the time; set right, it must still know what it has printed."""
+    clock = f"import relay.clock; relay.clock.wall_ms = lambda: 100_000; relay.clock.trust = lambda: {trust!r}"
+    box = make_box(start=False).start(first=clock)
+    with closing(box.agent()) as agent:
+        order(agent)
+        agent.fate("o1/main/1", "done")
+    box.stop()
+    box.start(first=f"import relay.clock; relay.clock.trust = lambda: {trust!r}")
+    with closing(box.agent()) as agent:
+        assert agent.ask("withdraw", slip="o1/main/1", attempt=1)["result"] == "too_late"
+        assert order(agent)["fate"]["state"] == "done"
+    assert printer.cuts == 1
+
+
+@pytest.mark.parametrize(("trust", "left"), [("ntp", 0), ("none", 1)])
+def test_what_is_30_days_old_by_a_clock_that_can_be_believed_is_forgotten(
+    make_box: Callable[..., Box], printer: SimulatedPrinter, trust: str, left: int
+) -> None:
+    believed = f"import relay.clock; relay.clock.trust = lambda: {trust!r}"
+    box = make_box(start=False).start(first=believed)
+    with closing(box.agent()) as agent:
+        order(agent)
+        agent.fate("o1/main/1", "done")
+    box.stop()
+    later = "; import time; relay.clock.wall_ms = lambda: time.time_ns() // 10**6 + 31 * 86_400_000"
+    box.start(first=f"{believed}{later}; import relay.fates; relay.fates.NEWEST = -1")
+    assert box.sql("SELECT count(*) FROM slips") == [(left,)]
+
+
 @pytest.mark.covers("F45", "F48")
 def test_a_printer_that_is_not_well_is_asked_again_after_a_pause_and_not_without_one(
     make_box: Callable[..., Box], printer: SimulatedPrinter
