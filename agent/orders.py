@@ -150,7 +150,8 @@ class Orders:
             await self._advance(slip)
         elif slip.state is OrderState.RECEIVED:
             why = "it is older than it may be printed without a go, and the cloud gave none"
-            await self._save(replace(slip, state=OrderState.EXPIRED, held=False, reason=why))
+            state = OrderState.UNCONFIRMED if slip.on_paper else OrderState.EXPIRED  # a copy of what may be on paper
+            await self._save(replace(slip, state=state, held=False, reason=why))
         elif slip.state is OrderState.EXPIRED:  # the cloud knows, and shows it until somebody has seen to it
             await self._save(replace(slip, state=OrderState.CANCELLED, held=False, reason="the cloud gave no go"))
 

@@ -77,7 +77,7 @@ def reported(connection: sa.Connection, merchant: str, box: str, report: Report)
 
 def held(connection: sa.Connection, merchant: str, box: str, order_ids: list[str], settings: Settings) -> None:
     """After an outage a box asks whether what it holds may still be printed."""
-    going = (S.QUEUED, S.SENT, S.RECEIVED, S.PRINTING, S.REPRINTING, S.FAILED, S.EXPIRED)
+    going = (S.QUEUED, S.SENT, S.RECEIVED, S.PRINTING, S.REPRINTING, S.FAILED, S.EXPIRED, S.UNCONFIRMED)
     for order_id in order_ids[:HELD_MOST]:
         row = connection.execute(
             sa.select(orders.c.state, orders.c.accepted_at, orders.c.changed_at).where(

@@ -88,6 +88,29 @@ def test_without_a_go_it_is_not_printed_and_an_alert_stands(board: Board) -> Non
     assert head("o-1") not in box.printer.paper
 
 
+@pytest.mark.covers("F46")
+@pytest.mark.parametrize("go", [True, False])
+def test_a_slip_that_was_cut_short_by_a_power_cut_is_copied_with_a_go_and_unconfirmed_without(
+    bench: Bench, tmp_path: Path, go: bool
+) -> None:
+    board = Board(bench(orders={"unconfirmed": "copy"}), tmp_path / "boot")
+    box = board.box
+    box.printer.answers = False
+    box.cloud.order(order())
+    box.cloud.wait_state("o-1", "printing")
+    box.printer.wait(head("o-1"))
+    board.off_and_on(lambda: box.cloud.others.clear())
+    board.asks()
+    box.printer.answers = True
+    box.cloud.say("orders", messages.new(GoOrder, order="o-1", go=go))
+    if go:
+        report = box.cloud.wait_state("o-1", "printed", within=60)
+        assert report.copy == 1 and box.printer.paper.count(head("o-1")) == 2 and b"** COPY 1 **" in box.printer.paper
+    else:
+        box.cloud.wait(lambda: any("unconfirmed:o-1" in a for a in box.cloud.alerts), "the alert stands again")
+        assert box.printer.paper.count(head("o-1")) == 1 and "expired" not in states(box)
+
+
 def test_a_go_that_was_lost_is_asked_for_again(board: Board) -> None:
     box = board.box
     box.printer.unplug()
