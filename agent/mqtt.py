@@ -1,8 +1,9 @@
-"""The connection to the broker: paho in its own thread, everything that happens handed over to the loop.
+"""The connection to the broker: paho, served by the agent's own loop. Only names and handshakes wait in a thread.
 
 Rules that keep it free of deadlocks and of loss: paho's callbacks only hand over; nothing is kept in paho's memory
 (each connection is a new client, what was not acknowledged is sent again from agent.db); an incoming message is
-acknowledged to the broker only when its taker calls `done`.
+acknowledged to the broker only when its taker calls `done`. A thread of paho's own would cost two switches of the
+interpreter for each message, and while receipts pour in each of them waits its turn.
 
 Source: MQTT 3.1.1 and 5.0; paho-mqtt 2, callback API version 2.
 """
@@ -13,6 +14,7 @@ import asyncio
 import hashlib
 import logging
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,6 +38,7 @@ KEEPALIVE_S = 20  # a half-open connection is found within twice that
 CONNECT_S = 20.0  # for name, TCP, TLS and CONNACK together
 UNREACHABLE_S, REFUSED_S = 10.0, 60.0  # longest wait between attempts: no way there; turned away
 SESSION_S = 7 * 24 * 3600
+LOOK_S = 1.0  # how often paho looks whether the line is alive
 IN_FLIGHT = 500  # more than the uplink's own window: paho never queues
 
 
@@ -72,6 +75,7 @@ class Mqtt:
         self.floor = float(tls.BUILT)  # it is later than this, s since 1970, whatever the clock says
         self._will = will
         self._client: paho.Client | None = None
+        self._look: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._changed: asyncio.Event = asyncio.Event()
@@ -141,18 +145,50 @@ class Mqtt:
             await _in_thread(lambda: client.connect(host, port, KEEPALIVE_S, clean_start=False, properties=properties))
         else:
             await _in_thread(lambda: client.connect(host, port, KEEPALIVE_S))
-        open_socket = client.socket()
-        if isinstance(open_socket, socket.socket):  # plain or TLS
-            try:
-                open_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            except OSError as error:
-                log.debug("broker=%s TCP_NODELAY: %s", self.cloud.broker, error)
-        client.loop_start()
+        self._attend(client)
         while not self.connected:
             await self._changed.wait()
             self._changed.clear()
             if self.reason and not self.connected:
                 raise Offline(self.reason)
+
+    def _attend(self, client: paho.Client) -> None:
+        """Serve the client's socket in the loop from here on. Raises Offline where it is closed already."""
+        loop, line = self._loop, client.socket()
+        assert loop is not None
+        if not isinstance(line, socket.socket):
+            raise Offline("the connection ended at once")
+        try:
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError as error:
+            log.debug("broker=%s TCP_NODELAY: %s", self.cloud.broker, error)
+
+        def write(*_: Any) -> None:
+            loop.add_writer(line, client.loop_write)
+
+        def written(*_: Any) -> None:
+            loop.remove_writer(line)
+
+        def leave(*_: Any) -> None:
+            loop.remove_reader(line)
+            loop.remove_writer(line)
+
+        def read() -> None:
+            while client.loop_read() == paho.MQTT_ERR_SUCCESS and client.socket() is line:
+                if not isinstance(line, ssl.SSLSocket) or not line.pending():  # what TLS holds the kernel does not tell
+                    return
+
+        def look() -> None:
+            if client.loop_misc() == paho.MQTT_ERR_SUCCESS and client is self._client:
+                self._look = loop.call_later(LOOK_S, look)
+
+        client.on_socket_register_write = write
+        client.on_socket_unregister_write = written
+        client.on_socket_close = leave
+        loop.add_reader(line, read)
+        if client.want_write():
+            write()
+        self._look = loop.call_later(LOOK_S, look)
 
     def _new_client(self, version: str) -> paho.Client:
         self.reason = ""
@@ -183,15 +219,12 @@ class Mqtt:
         return client
 
     def _hand_over(self, client: paho.Client, what: Callable[..., None]) -> Callable[..., None]:
-        """A paho callback that only passes its arguments on to the loop. paho may hold its locks meanwhile."""
+        """A paho callback that only passes its arguments on. paho holds its locks meanwhile."""
         loop = self._loop
         assert loop is not None
 
         def callback(_client: paho.Client, _userdata: Any, *args: Any) -> None:
-            try:
-                loop.call_soon_threadsafe(self._if_current, client, what, args)
-            except RuntimeError:
-                pass  # the loop has ended
+            loop.call_soon(self._if_current, client, what, args)
 
         return callback
 
@@ -265,13 +298,22 @@ class Mqtt:
         taker(Incoming(leaf, message.topic, bytes(message.payload), done, bool(message.retain)))
 
     def _drop(self) -> None:
-        """Leave the connection for good. paho's thread ends by itself: nothing here waits for it."""
+        """Leave the connection for good; nothing here waits for the broker."""
         self._lost("closed")
         client, self._client = self._client, None
-        if client is not None:
-            client.drop_out_messages()
-            client.disconnect()
-            threading.Thread(target=client.loop_stop, name="broker-stop", daemon=True).start()
+        if self._look is not None:
+            self._look.cancel()
+        if client is None:
+            return
+        line = client.socket()
+        client.drop_out_messages()
+        client.disconnect()
+        client.loop_write()  # closes, where the line takes it
+        if isinstance(line, socket.socket) and line.fileno() >= 0:
+            if self._loop is not None:
+                self._loop.remove_reader(line)
+                self._loop.remove_writer(line)
+            line.close()
 
     def _consider_older(self, version: str) -> bool:
         """MQTT 5 refused, or cut off without a word twice: this broker speaks 3.1.1. Only with version = "auto"."""

@@ -37,7 +37,10 @@ RELIST_SOON_S, RELIST_S = 2.0, 600.0  # after a job could not be had; and just t
 BATCH, BATCH_MOST = 8, 60  # jobs pulled at once: to begin with, and at most (a request's line holds 4 KiB)
 BATCH_BYTES = 256 * 1024  # and about so many bytes, going by the size of the last ones
 REPLACE_MOST, REPLACE_BYTES = 30, 1 << 20  # jobs in one `replace`
-FLOOD = 40  # jobs that wait: more of them are not read here, where the cloud can do it
+FLOOD, FLOOD_S = (
+    10,
+    1.0,
+)  # jobs that wait: more of them are not read here, where the cloud can do it; nor for so long after
 Key = tuple[str, int]
 Listed = tuple[dict[str, Any], bytes]  # a job's header, and its bytes
 Due = Callable[[Row, bool, bytes | None], None]
@@ -68,6 +71,7 @@ class Reading:
         self._tasks: set[asyncio.Task[None]] = set()
         self._forms: deque[tuple[Key, str, bytes, asyncio.Future[None]]] = deque()  # for the relay, with who waits
         self._replacing: asyncio.Task[None] | None = None
+        self._flood_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._missed: set[Key] = set()  # told by the relay, and not to be had from it
         door.on_open.append(self._relay_is_back)
@@ -171,13 +175,20 @@ class Reading:
         while self._live or self._wanted:
             await self._slots.acquire()
             if source := self._live or self._wanted:
-                flood = len(source) > FLOOD
+                flood = self._floods(len(source))
                 keys = [source.popleft() for _ in range(min(self._batch, len(source)))]
                 task = asyncio.create_task(self._take_keys(keys, source, flood), name="reading-live")
                 self._tasks.add(task)
                 task.add_done_callback(self._taken)
             else:
                 self._slots.release()
+
+    def _floods(self, waiting: int) -> bool:
+        """Too many wait to be read here. So it stays for a moment: between two batches of a flood few are waiting."""
+        now = asyncio.get_running_loop().time()
+        if waiting > FLOOD:
+            self._flood_until = now + FLOOD_S
+        return now < self._flood_until
 
     def _taken(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -213,7 +224,7 @@ class Reading:
             while True:
                 jobs, more = await self.door.jobs(after=after, limit=self._batch)
                 busy |= {_key(header) for header, _ in jobs if "key" in header} & self._taking
-                await self._take_all(jobs, live=False, flood=more and len(listed) >= FLOOD)
+                await self._take_all(jobs, live=False, flood=self._floods(len(listed) if more else 0))
                 listed |= {_key(header) for header, _ in jobs if "key" in header}
                 were |= {(str(h["was"][0]), int(h["was"][1])) for h, _ in jobs if h.get("was")}
                 if jobs:
