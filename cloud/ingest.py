@@ -30,8 +30,7 @@ from wire import topics
 from wire.messages import Acks, Want, encode, new, now_ms
 
 log = logging.getLogger("cloud.ingest")
-BUSY = 8  # messages in one receive() that make us wait for more
-BUSY_S = 0.2  # for so long after such a receive()
+BUSY, BUSY_S = 16, 0.2  # so many messages in so long make us wait for more, and for so long afterwards
 ACKS_IN_ONE = 500
 QUOTA_BURST_S = 4  # a box may send so many seconds' worth at once
 QUOTA_BYTES = 16_384  # of a message: each so many more count as another one
@@ -54,6 +53,7 @@ class Ingest(Line):
         self._intake = Intake(self._store, self._config, self._leases)
         self._heard: set[str] = set()  # the topic filters that the broker has of us
         self._next_want = self._next_told = self._busy_until = 0.0
+        self._lately = self._counted = 0.0
         rate = self._config.ingest.box_rate
         self._quota = Buckets(rate, rate * QUOTA_BURST_S)
 
@@ -95,12 +95,21 @@ class Ingest(Line):
         """What has arrived; when that is much, what comes in the next `batch_ms` too."""
         size, window = self._config.ingest.batch, self._config.ingest.batch_ms / 1000
         batch = mqtt.receive(wait_s)
-        if len(batch) >= BUSY:
+        if self._came_lately(len(batch)) >= BUSY:
             self._busy_until = time.monotonic() + BUSY_S
             end = time.monotonic() + window
             while len(batch) < size and (left := end - time.monotonic()) > 0:
-                batch += mqtt.receive(left)
+                more = mqtt.receive(left)
+                self._came_lately(len(more))
+                batch += more
         return batch
+
+    def _came_lately(self, count: int) -> float:
+        """Messages of the last BUSY_S, about: what came before fades."""
+        now = time.monotonic()
+        self._lately = self._lately * max(0.0, 1 - (now - self._counted) / BUSY_S) + count
+        self._counted = now
+        return self._lately
 
     def _begin(self, storer: ThreadPoolExecutor, batch: list[Publish]) -> Storing:
         """Storing it; decoding is done here, while the batch before may still be committed."""
