@@ -46,8 +46,9 @@ def check(message: Any, topic: str) -> None:
                 raise BadMessage(topic, f"part {message.part} of {message.parts}")
             return
         _printable(topic, message.pos, message.printer, message.delivered, message.started.boot)
-        numbers = (message.size, message.started.wall_ms, message.started.mono_ms, message.ended.wall_ms)
-        if not all(-MAX_SEQ < n < MAX_SEQ for n in (*numbers, message.continues or 0)):
+        start = message.started
+        numbers = (message.size, start.wall_ms, start.mono_ms, message.ended.wall_ms, message.continues or 0)
+        if min(numbers) <= -MAX_SEQ or max(numbers) >= MAX_SEQ:
             raise BadMessage(topic, "a number is out of range")
         if message.was is not None and not (EPOCH.fullmatch(message.was[0]) and 1 <= message.was[1] < MAX_SEQ):
             raise BadMessage(topic, "`was` is no key")
