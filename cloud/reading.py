@@ -31,7 +31,7 @@ from wire.messages import BadMessage, Reading, Trust, unpack_reading
 log = logging.getLogger("cloud.reading")
 TRIES = 3
 AT_ONCE = 100
-GIVE_WAY_S = 1.0  # longest wait between two pieces of work, while boxes bring much; a tenth where more is waiting
+GIVE_WAY_S = 1.0  # longest wait before a piece of work, while boxes bring much; a tenth where more is waiting
 MAX_MONEY = 1 << 53
 LAST_MS = 4_102_444_800_000  # 2100
 
@@ -61,6 +61,7 @@ class Readings:
                 while not self._stopping.is_set():
                     ear.clear()
                     try:
+                        self._give_way(GIVE_WAY_S)
                         while not self._stopping.is_set() and (count := self.some()):
                             self._bell.ring()
                             ear.clear()
