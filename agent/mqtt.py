@@ -164,7 +164,13 @@ class Mqtt:
             log.debug("broker=%s TCP_NODELAY: %s", self.cloud.broker, error)
 
         def write(*_: Any) -> None:
-            loop.add_writer(line, client.loop_write)
+            loop.add_writer(line, flush)
+
+        def flush() -> None:
+            """All that waits, in as few packets as it takes: paho writes each message by itself."""
+            _cork(line, True)
+            client.loop_write()
+            _cork(line, False)
 
         def written(*_: Any) -> None:
             loop.remove_writer(line)
@@ -346,6 +352,11 @@ def _retrieved(future: asyncio.Future[None]) -> None:
     """Whoever does not wait for a PUBACK need not hear of its failure."""
     if not future.cancelled():
         future.exception()
+
+
+def _cork(line: socket.socket, on: bool) -> None:
+    if line.fileno() >= 0:  # else the write found out that the other end is gone
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, on)
 
 
 async def _in_thread(call: Callable[[], Any]) -> None:

@@ -30,6 +30,7 @@ from wire.messages import Acks, BadMessage, Captured, Part, Want
 
 log = logging.getLogger("tillwire.agent")
 
+AT_ONCE = 16  # messages that go into one write
 PIECE = 32 * 1024  # bytes of a job in one part
 LIVE_BYTES = 1 << 20  # of live jobs waiting in memory; more of them become backlog
 PREFETCH_ROWS, PREFETCH_BYTES = 40, 512 * 1024
@@ -126,10 +127,11 @@ class Uplink:
                 asyncio.get_running_loop().call_later(2.0, self._wake.set)
 
     async def _burst(self) -> None:
-        """Everything that may be sent now; acknowledgements are taken in between."""
+        """Everything that may be sent now; in between what was published is written, and acknowledgements are taken."""
         while self.mqtt.connected:
-            if not await self._one():
-                return
+            for _ in range(AT_ONCE):
+                if not await self._one():
+                    return
             await asyncio.sleep(0)
 
     async def _one(self) -> bool:
