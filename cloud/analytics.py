@@ -6,8 +6,9 @@ Money of different currencies is never added: a Span has one. Amounts are minor 
 
 from __future__ import annotations
 
+import statistics
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from datetime import date, timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from cloud.store.figures import items, sums
 
 DIMS = ("table", "cashier", "payment")
 NO_CATEGORY = ""
+Share = Callable[["Sums"], tuple[int, int]]  # (of which, of all)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +231,7 @@ def pairs(connection: sa.Connection, span: Span, most: int = 20, least: int = 5)
 
 @dataclass(frozen=True, slots=True)
 class Odd:
-    """Who refunds or voids more than the others do: `share` against `others`, `z` deviations away."""
+    """Who does something more often than the others do: `share` against `others`, `z` deviations away."""
 
     value: str
     sums: Sums
@@ -238,16 +240,26 @@ class Odd:
     z: float
 
 
-def odd_ones(by: list[tuple[str, Sums]], least: int = 30, far: float = 3.0) -> list[Odd]:
-    """Two proportions compared, each against the rest. Few receipts prove nothing: `least`."""
+def went_back(of: Sums) -> tuple[int, int]:
+    """(receipts that were refunded or voided, all receipts)."""
+    return of.refunds + of.voids, of.receipts + of.refunds + of.voids
+
+
+def got_off(of: Sums) -> tuple[int, int]:
+    """(sales with a discount, all sales)."""
+    return of.discounted, of.receipts
+
+
+def odd_ones(by: list[tuple[str, Sums]], of: Share = went_back, least: int = 30, far: float = 3.0) -> list[Odd]:
+    """Who does something more often than the others: two proportions compared, each against the rest. Few receipts
+    prove nothing: `least`."""
     out = []
     for value, mine in by:
         rest = Sums()
         for other, theirs in by:
             if other != value:
                 rest.add(theirs)
-        n, m = mine.receipts + mine.refunds + mine.voids, rest.receipts + rest.refunds + rest.voids
-        back, rest_back = mine.refunds + mine.voids, rest.refunds + rest.voids
+        (back, n), (rest_back, m) = of(mine), of(rest)
         if n < least or m < least or not value:
             continue
         pooled = (back + rest_back) / (n + m)
@@ -258,7 +270,41 @@ def odd_ones(by: list[tuple[str, Sums]], least: int = 30, far: float = 3.0) -> l
     return sorted(out, key=lambda one: -one.z)
 
 
+@dataclass(frozen=True, slots=True)
+class OddDay:
+    day: date
+    back: int  # what was refunded and voided on it
+    usual: int  # the median of all days
+
+
+def odd_days(days: dict[date, Sums], least: int = 14, far: float = 3.5) -> list[OddDay]:
+    """Days on which far more was refunded and voided than usual: by the distance from the median in median distances
+    (Iglewicz and Hoaglin 1993), which one large day does not spoil; days without any receipt are left out."""
+    back = {day: v.refunded + v.voided for day, v in days.items() if v.receipts or v.refunds or v.voids}
+    if len(back) < least:
+        return []
+    middle = statistics.median(back.values())
+    distances = [abs(value - middle) for value in back.values()]
+    near = statistics.median(distances) / 0.6745 or statistics.fmean(distances) * 1.2533
+    odd = [day for day, value in back.items() if near and (value - middle) / near > far]
+    return [OddDay(day, back[day], round(middle)) for day in sorted(odd, key=lambda day: -back[day])]
+
+
 # ---- what comes
+
+
+def seasons(days: dict[date, Sums]) -> dict[int, list[int | None]]:
+    """Year -> what a day of each month brought on average, January first. Days before the first receipt do not count;
+    None: no day of that month does."""
+    came = [day for day, value in days.items() if value.amount or value.receipts]
+    months: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for day, value in days.items():
+        if came and day >= min(came):
+            months[day.year, day.month].append(value.amount)
+    out: dict[int, list[int | None]] = {year: [None] * 12 for year, _ in sorted(months)}
+    for (year, month), worth in months.items():
+        out[year][month - 1] = round(sum(worth) / len(worth))
+    return out
 
 
 @dataclass(frozen=True, slots=True)

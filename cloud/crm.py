@@ -17,9 +17,10 @@ import msgspec
 import sqlalchemy as sa
 
 from cloud import audit, phones
-from cloud.facts import Places, clean, fold
+from cloud.facts import HIDDEN, Places, as_kept, clean, digest, key_of
 from cloud.store.counter import guest_orders
-from cloud.store.figures import customer_keys, customers, facts
+from cloud.store.figures import customer_keys, customers, facts, forgotten
+from cloud.store.rows import insert
 from wire.messages import now_ms, uuid7
 
 KEYS = ("member", "card", "phone")
@@ -52,7 +53,7 @@ class Customer:
     fields: dict[str, str] = field(default_factory=dict)
 
     def known_by(self) -> list[tuple[str, str]]:
-        found = (("member", fold(self.member)), ("card", clean(self.card, 40)), ("phone", self.phone))
+        found = (("member", key_of(self.member)), ("card", key_of(self.card)), ("phone", self.phone))
         return [(kind, value) for kind, value in found if value]
 
 
@@ -74,6 +75,9 @@ def checked(raw: Customer, country: str = "") -> Customer:
     )
     if one.email and not EMAIL.match(one.email):
         raise BadCustomer("customers.wrong.email", one.email)
+    for code in (one.member, one.card):
+        if HIDDEN.search(code):
+            raise BadCustomer("customers.wrong.member", code)
     if raw.phone.strip() and not one.phone:
         raise BadCustomer("customers.wrong.phone", clean(raw.phone, 40))
     if not (one.name or one.external_id or one.email or one.known_by()):
@@ -152,20 +156,25 @@ def give_key(connection: sa.Connection, merchant: str, customer: str, kind: str,
     connection.execute(
         sa.insert(customer_keys).values(merchant_id=merchant, kind=kind, value=value, customer_id=customer)
     )
-    shown = COLUMN[kind]
-    values = [value] if kind != "member" else sorted({value, value.upper(), value.capitalize()})
+    again = digest(merchant, kind, value)  # who was erased may come back
+    connection.execute(sa.delete(forgotten).where(forgotten.c.merchant_id == merchant, forgotten.c.digest == again))
+    shown = COLUMN[kind] == (value if kind == "phone" else as_kept(value))
     free = facts.c.customer_id.in_(("", before or ""))
     connection.execute(
-        sa.update(facts).where(facts.c.merchant_id == merchant, shown.in_(values), free).values(customer_id=customer)
+        sa.update(facts).where(facts.c.merchant_id == merchant, shown, free).values(customer_id=customer)
     )
 
 
 def erase(connection: sa.Connection, merchant: str, customer: str, who: str) -> bool:
-    """What is known of a person goes, and so does the tie to receipts; the receipts stay, as business records must."""
+    """What is known of a person goes, and so does the tie to receipts, also where they are counted again; the receipts
+    stay, as business records must."""
     mine = (customers.c.merchant_id == merchant, customers.c.id == customer)
     if not connection.execute(sa.delete(customers).where(*mine)).rowcount:
         return False
     k = customer_keys.c
+    keys = sa.select(k.kind, k.value).where(k.merchant_id == merchant, k.customer_id == customer)
+    known = [{"merchant_id": merchant, "digest": digest(merchant, *key)} for key in connection.execute(keys)]
+    insert(connection, forgotten, known)
     connection.execute(sa.delete(customer_keys).where(k.merchant_id == merchant, k.customer_id == customer))
     tied = (facts.c.merchant_id == merchant, facts.c.customer_id == customer)
     connection.execute(sa.update(facts).where(*tied).values(customer_id="", member="", phone="", card=""))

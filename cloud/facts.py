@@ -6,7 +6,9 @@ out.
 
 from __future__ import annotations
 
+import hashlib
 import re
+import unicodedata
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -38,6 +40,7 @@ SURE = 0.6  # below: a person is asked to look
 APART = timedelta(hours=36)  # further from when it was printed, the time on the paper is not believed
 PLAUSIBLE_MS = (1_262_304_000_000, 4_102_444_800_000)  # 2010 to 2100
 CODE = re.compile(r"^[\w-]{4,40}$")
+HIDDEN = re.compile(r"[*•…●]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,7 @@ class Fact:
 
     def known_by(self) -> list[tuple[str, str]]:
         """(kind, value) by which a customer may be known, the surest first."""
-        found = (("member", fold(self.member)), ("card", self.card), ("phone", self.phone))
+        found = (("member", key_of(self.member)), ("card", key_of(self.card)), ("phone", self.phone))
         return [(kind, value) for kind, value in found if value]
 
 
@@ -214,9 +217,9 @@ def _describe(fact: Fact, receipt: Receipt, shop: Shop) -> None:
     fact.number = clean(receipt.number)
     fact.table_name = clean(receipt.table, 40)
     fact.cashier = clean(receipt.cashier, 60)
-    fact.member = clean(receipt.member, 60)
+    fact.member = as_kept(receipt.member) or clean(receipt.member, 60)
     fact.phone = phones.folded(receipt.customer_phone, shop.dials_from)
-    fact.card = next((code for code in receipt.codes if CODE.match(code) and code != receipt.number), "")
+    fact.card = next((as_kept(code) for code in receipt.codes if CODE.match(code) and code != receipt.number), "")
     tender = max(receipt.tenders, key=lambda t: t.amount or 0, default=Tender(method=None))  # type: ignore[arg-type]
     fact.payment = tender.method.value if tender.method else ""
     fact.last_four = clean(next((t.last_four for t in receipt.tenders if t.last_four), ""), 4)
@@ -303,6 +306,32 @@ def fold(text: str | None) -> str:
     'flat white'
     """
     return " ".join(clean(text, 80).casefold().split())
+
+
+def key_of(text: str | None) -> str:
+    """A member number or card token as it is compared. Loyalty programs print one number in many ways: in either case,
+    in groups, after a "#", in the wide letters of Chinese tills. Zeros in front are part of it. One of which something
+    is hidden is nobody's: "".
+
+    >>> key_of("M-4003"), key_of("＃ｍ４００３"), key_of("6006 4912 0034 56"), key_of("0042"), key_of("M***03")
+    ('m4003', 'm4003', '60064912003456', '0042', '')
+    """
+    plain = clean(text, 80)
+    return (
+        ""
+        if HIDDEN.search(plain)
+        else "".join(c for c in unicodedata.normalize("NFKC", plain).casefold() if c.isalnum())[:60]
+    )
+
+
+def as_kept(text: str | None) -> str:
+    """The same as `facts` has it, for people to read."""
+    return key_of(text).upper()
+
+
+def digest(merchant: str, kind: str, value: str) -> str:
+    """By which `forgotten` knows a key of somebody who was erased."""
+    return hashlib.sha256(f"{merchant}\n{kind}\n{value}".encode()).hexdigest()
 
 
 def clean(text: str | None, most: int = 64) -> str:

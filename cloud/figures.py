@@ -23,7 +23,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from cloud import corrections, facts, repeats
 from cloud.facts import Fact
 from cloud.store.database import Store
-from cloud.store.figures import customer_keys, figuring, items, sold, sums
+from cloud.store.figures import customer_keys, figuring, forgotten, items, sold, sums
 from cloud.store.figures import facts as fact_table
 from cloud.store.rows import add, among, insert
 from cloud.store.schema import jobs, receipts
@@ -204,7 +204,7 @@ def _fact(
 
 
 def _recognise(connection: sa.Connection, made: list[Fact]) -> None:
-    """Whose receipts they are: by member number, loyalty card, phone, in this order."""
+    """Whose receipts they are: by member number, loyalty card, phone, in this order. Who was erased is not named."""
     wanted = {(f.merchant_id, kind, value) for f in made for kind, value in f.known_by()}
     if not wanted:
         return
@@ -213,7 +213,13 @@ def _recognise(connection: sa.Connection, made: list[Fact]) -> None:
         (row.merchant_id, row.kind, row.value): row.customer_id
         for row in connection.execute(sa.select(customer_keys).where(among(connection, columns, sorted(wanted))))
     }
+    hashed = sorted({(merchant, facts.digest(merchant, kind, value)) for merchant, kind, value in wanted})
+    of = among(connection, (forgotten.c.merchant_id, forgotten.c.digest), hashed)
+    erased = {(row.merchant_id, row.digest) for row in connection.execute(sa.select(forgotten).where(of))}
     for fact in made:
+        for kind, value in fact.known_by() if erased else ():
+            if (fact.merchant_id, facts.digest(fact.merchant_id, kind, value)) in erased:
+                setattr(fact, kind, "")
         fact.customer_id = next(
             (known[k] for kind, value in fact.known_by() if (k := (fact.merchant_id, kind, value)) in known), ""
         )

@@ -51,6 +51,7 @@ class Sheet:
 class Outcome:
     new: int = 0
     known: int = 0
+    twice: int = 0  # rows whose customer an earlier row had
     wrong: list[tuple[int, str, str]] = None  # type: ignore[assignment]  # (line, key of the string, value)
 
     def __post_init__(self) -> None:
@@ -69,11 +70,11 @@ def read(data: bytes) -> Sheet:
         raise BadFile("customers.wrong.nothing")
     if len(rows) > MOST_ROWS + 1:
         raise BadFile("customers.wrong.many")
-    wide = max(len(row) for row in rows)
+    wide = max(n for row in rows for n, cell in enumerate(row, 1) if cell.strip())
     if wide > MOST_COLUMNS:
         raise BadFile("customers.wrong.columns")
-    head = [clean(cell, 60) or f"#{n + 1}" for n, cell in enumerate(rows[0] + [""] * (wide - len(rows[0])))]
-    return Sheet(head, [row + [""] * (wide - len(row)) for row in rows[1:]])
+    head = [clean(cell, 60) or f"#{n + 1}" for n, cell in enumerate(rows[0][:wide] + [""] * (wide - len(rows[0])))]
+    return Sheet(head, [row[:wide] + [""] * (wide - len(row)) for row in rows[1:]])
 
 
 def _csv(data: bytes) -> list[list[str]]:
@@ -126,8 +127,9 @@ def _xlsx(data: bytes) -> list[list[str]]:
                 raise BadFile("customers.wrong.large")
         sheet = load_workbook(io.BytesIO(data), read_only=True, data_only=True).worksheets[0]
         out = []
-        for row in sheet.iter_rows(values_only=True, max_col=MOST_COLUMNS + 1, max_row=MOST_ROWS + 2):
-            out.append([_cell(value) for value in row])
+        for row in sheet.iter_rows(max_row=MOST_ROWS + 2):  # with max_col each row would be filled up to it
+            cells = row[: MOST_COLUMNS + 1]
+            out.append([_cell(cell.value, "" if cell.value is None else str(cell.number_format)) for cell in cells])
         return out
     except BadFile:
         raise
@@ -135,12 +137,17 @@ def _xlsx(data: bytes) -> list[list[str]]:
         raise BadFile("customers.wrong.not_xlsx") from None
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, shown_as: str) -> str:
+    """`shown_as`: the number format; 00000 shows the zeros in front that a member number has and its cell has not.
+
+    >>> _cell(42.0, "00000"), _cell(42.0, "General"), _cell("042", "General")
+    ('00042', '42', '042')
+    """
     if value is None:
         return ""
     if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
+        value = int(value)
+    return str(value).zfill(len(shown_as)) if isinstance(value, int) and set(shown_as) == {"0"} else str(value)
 
 
 def guess(head: list[str]) -> list[str]:
@@ -170,13 +177,15 @@ def customer(head: list[str], mapping: list[str], row: list[str], country: str =
 
 
 def take(connection: sa.Connection, merchant: str, sheet: Sheet, mapping: list[str], source: str = "file") -> Outcome:
-    out, country = Outcome(), crm.country_of(connection, merchant)
+    out, country, seen = Outcome(), crm.country_of(connection, merchant), set[str]()
     for n, row in enumerate(sheet.rows):
         try:
-            _, new = crm.keep(connection, merchant, customer(sheet.head, mapping, row, country), source)
+            key, new = crm.keep(connection, merchant, customer(sheet.head, mapping, row, country), source)
         except BadCustomer as error:
             out.wrong.append((n + 2, error.key, error.value))
             continue
         out.new += new
-        out.known += not new
+        out.known += not new and key not in seen
+        out.twice += key in seen
+        seen.add(key)
     return out

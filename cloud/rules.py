@@ -22,6 +22,7 @@ import sqlalchemy as sa
 
 from cloud import audit, events
 from cloud.store.rules import rules
+from cloud.strings import Said, said
 from wire.messages import SlipStyle, now_ms
 from wire.topics import is_box
 
@@ -34,7 +35,7 @@ NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,31}$")
 class BadRule(Exception):
     """What was to be saved cannot hold; `problems` names each."""
 
-    def __init__(self, problems: list[str]) -> None:
+    def __init__(self, problems: list[Said]) -> None:
         super().__init__("; ".join(problems))
         self.problems = problems
 
@@ -134,7 +135,7 @@ def save(connection: sa.Connection, merchant: str, value: Value, who: str, shop:
     events.add(connection, merchant, "rules.changed", name, {"shop": shop})
 
 
-def check(value: Value) -> list[str]:
+def check(value: Value) -> list[Said]:
     """Every problem of a value, in words; none: it may be saved."""
     if isinstance(value, Review):
         return _review(value)
@@ -149,77 +150,83 @@ def zone_of(review: Review) -> ZoneInfo:
     return ZoneInfo(review.zone)
 
 
-def style_problems(style: SlipStyle) -> list[str]:
+def style_problems(style: SlipStyle) -> list[Said]:
     from receipt.logo import problem
     from receipt.slip_words import WORDS
 
-    out = [f"{part} has more than 8 lines" for part in ("header", "footer") if len(getattr(style, part)) > 8]
+    parts = {part: getattr(style, part) for part in ("header", "footer")}
+    out = [
+        said("rules.wrong.lines", part=said(f"rules.part.{part}")) for part, lines in parts.items() if len(lines) > 8
+    ]
     out += [
-        f"a line of {part} has more than 100 characters"
-        for part in ("header", "footer")
-        if any(len(line) > 100 for line in getattr(style, part))
+        said("rules.wrong.line", part=said(f"rules.part.{part}"))
+        for part, lines in parts.items()
+        if any(len(line) > 100 for line in lines)
     ]
     if style.language and style.language.partition("-")[0] not in WORDS:
-        out.append(f"there are no words in {style.language!r} yet: {', '.join(WORDS)}")
+        out.append(said("rules.wrong.language", language=style.language, known=", ".join(WORDS)))
     wrong = problem(style.logo) if style.logo else ""
-    return [*out, f"the logo {wrong}"] if wrong else out
+    return [*out, said("rules.wrong.logo", problem=wrong)] if wrong else out
 
 
-def _review(value: Review) -> list[str]:
+def _review(value: Review) -> list[Said]:
     from cloud.review import REASONS
 
-    out = [] if value.zone in available_timezones() else [f"there is no time zone {value.zone!r}"]
-    out += _range("prep_min", value.prep_min, 0, 480)
+    out = [] if value.zone in available_timezones() else [said("rules.wrong.zone", zone=value.zone)]
+    out += _range(said("rules.what.prep_min"), value.prep_min, 0, 480)
     for channel, seconds in value.answer_s.items():
-        out += _name("channel", channel) + _range(f"answer_s of {channel}", seconds, 30, 86_400)
+        out += _name(said("rules.what.channel"), channel)
+        out += _range(said("rules.what.answer_s", channel=channel), seconds, 30, 86_400)
     if len(value.rules) > MOST_RULES:
-        out.append(f"{len(value.rules)} rules, where {MOST_RULES} are allowed")
+        out.append(said("rules.wrong.many_rules", n=len(value.rules), most=MOST_RULES))
     for number, rule in enumerate(value.rules, 1):
-        mine = [p for c in rule.channels for p in _name("channel", c)] + _kinds(rule.kinds)
-        mine += [f"day {d} is not 0 (Monday) to 6" for d in rule.days if not 0 <= d <= 6]
-        mine += [f"{t!r} is not a time like 09:30" for t in (rule.begins, rule.ends) if t and not CLOCK.match(t)]
+        mine = [p for c in rule.channels for p in _name(said("rules.what.channel"), c)] + _kinds(rule.kinds)
+        mine += [said("rules.wrong.day", day=d) for d in rule.days if not 0 <= d <= 6]
+        mine += [said("rules.wrong.time", time=t) for t in (rule.begins, rule.ends) if t and not CLOCK.match(t)]
         if bool(rule.begins) != bool(rule.ends):
-            mine.append("begins and ends belong together")
+            mine.append(said("rules.wrong.half"))
         if rule.prep_min is not None:
-            mine += _range("prep_min", rule.prep_min, 0, 480)
+            mine += _range(said("rules.what.prep_min"), rule.prep_min, 0, 480)
         if rule.action == "reject" and rule.code not in REASONS:
-            mine.append(f"code {rule.code!r} is none of {', '.join(REASONS)}")
-        out += [f"rule {number}: {p}" for p in mine]
+            mine.append(said("rules.wrong.code", code=rule.code, known=", ".join(REASONS)))
+        out += [said("rules.wrong.in_rule", number=number, problem=p) for p in mine]
     return out
 
 
-def _routing(value: Routing) -> list[str]:
-    out = _range("move_after_s", value.move_after_s, 5, 600)
+def _routing(value: Routing) -> list[Said]:
+    out = _range(said("rules.what.move_after_s"), value.move_after_s, 5, 600)
     if len(value.parts) > 20:
-        out.append(f"{len(value.parts)} parts, where 20 are allowed")
+        out.append(said("rules.wrong.many_parts", n=len(value.parts), most=20))
     names = [rule.part for rule in value.parts]
-    out += [f"part {name!r} is named twice" for name in sorted({n for n in names if names.count(n) > 1})]
+    out += [said("rules.wrong.twice", part=name) for name in sorted({n for n in names if names.count(n) > 1})]
     for rule in value.parts:
-        mine = _name("part", rule.part) + _kinds(rule.kinds) + _range("copies", rule.copies, 1, 5)
-        mine += [] if len(rule.label) <= 20 else ["its label has more than 20 characters"]
-        mine += ["a category has more than 60 characters"] if any(len(c) > 60 for c in rule.categories) else []
+        mine = _name(said("rules.what.part"), rule.part) + _kinds(rule.kinds)
+        mine += _range(said("rules.what.copies"), rule.copies, 1, 5)
+        mine += [] if len(rule.label) <= 20 else [said("rules.wrong.label")]
+        mine += [said("rules.wrong.category")] if any(len(c) > 60 for c in rule.categories) else []
         mine += _places([rule.place, *rule.instead])
-        out += [f"part {rule.part}: {p}" for p in mine]
+        out += [said("rules.wrong.in_part", part=rule.part, problem=p) for p in mine]
     return out + _places(value.instead)
 
 
-def _pace(value: Pace) -> list[str]:
-    out = [p for c in value.channels for p in _name("channel", c)] + _range("extra_min", value.extra_min, 0, 480)
-    return out if len(value.text) <= 200 else [*out, "the text has more than 200 characters"]
+def _pace(value: Pace) -> list[Said]:
+    out = [p for c in value.channels for p in _name(said("rules.what.channel"), c)]
+    out += _range(said("rules.what.extra_min"), value.extra_min, 0, 480)
+    return out if len(value.text) <= 200 else [*out, said("rules.wrong.text")]
 
 
-def _places(places: list[Place]) -> list[str]:
-    out = [f"{p.box!r} is no box" for p in places if p.box and not is_box(p.box)]
-    return [*out, "more than 5 places"] if len(places) > 6 else out
+def _places(places: list[Place]) -> list[Said]:
+    out = [said("rules.wrong.box", box=p.box) for p in places if p.box and not is_box(p.box)]
+    return [*out, said("rules.wrong.many_places")] if len(places) > 6 else out
 
 
-def _kinds(kinds: list[str]) -> list[str]:
-    return [f"{kind!r} is none of {', '.join(KINDS)}" for kind in kinds if kind not in KINDS]
+def _kinds(kinds: list[str]) -> list[Said]:
+    return [said("rules.wrong.kind", kind=kind, known=", ".join(KINDS)) for kind in kinds if kind not in KINDS]
 
 
-def _name(what: str, value: str) -> list[str]:
-    return [] if NAME.match(value) else [f"{what} {value!r} is not small letters, digits, - and _, at most 32"]
+def _name(what: Said, value: str) -> list[Said]:
+    return [] if NAME.match(value) else [said("rules.wrong.name", what=what, value=value)]
 
 
-def _range(what: str, value: int, low: int, high: int) -> list[str]:
-    return [] if low <= value <= high else [f"{what} = {value} is not {low} to {high}"]
+def _range(what: Said, value: int, low: int, high: int) -> list[Said]:
+    return [] if low <= value <= high else [said("rules.wrong.range", what=what, value=value, low=low, high=high)]

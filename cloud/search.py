@@ -16,8 +16,8 @@ import sqlalchemy as sa
 import sqlalchemy.ext.compiler
 
 from cloud import corrections, phones
-from cloud.facts import Places, fold
-from cloud.store.figures import facts, sold
+from cloud.facts import Places, as_kept, fold
+from cloud.store.figures import facts, items, sold
 from cloud.store.schema import jobs
 
 LOOK_S = 0.2
@@ -28,8 +28,14 @@ MOST_COUNTED = 10_000
 SELDOM = 1000  # receipts with an item
 LAST_DAY = "9999-12-29"
 ONE_OF = ("shop", "box", "kind", "payment", "cashier", "table", "number", "last_four", "customer", "currency")
-INDEXED = {"number", "member", "last_four", "table", "customer", "item", "amount", "check"}
+INDEXED = {"number", "member", "last_four", "table", "customer", "item", "also", "category", "amount", "check"}
 COLUMN = {"table": "table_name", "customer": "customer_id"}
+HAS: dict[str, sa.ColumnElement[bool]] = {
+    "tip": facts.c.tip != 0,
+    "discount": facts.c.discount != 0,
+    "covers": facts.c.covers > 0,
+    "back": facts.c.kind.in_(("refund", "void")),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,9 @@ class Wanted:
     member: str = ""
     last_four: str = ""
     item: str = ""
+    also: str = ""  # an item that stands on it too
+    category: str | None = None  # of one of its items; "": of one that has none
+    has: str = ""  # one of HAS
     customer: str = ""
     currency: str | None = None
     amount: str = ""
@@ -175,7 +184,7 @@ def conditions(connection: sa.Connection, merchant: str, wanted: Wanted) -> list
     if wanted.last:
         where.append(day <= wanted.last)
     if wanted.member:
-        where.append(c.member.in_(sorted({wanted.member, wanted.member.upper(), wanted.member.lower()})))
+        where.append(c.member == as_kept(wanted.member))
     if wanted.hour:
         where.append(c.hour == _whole(wanted.hour, "hour"))
     if wanted.weekday:
@@ -192,8 +201,15 @@ def conditions(connection: sa.Connection, merchant: str, wanted: Wanted) -> list
             except ValueError:
                 raise Impossible(name) from None
             where.append({"eq": c.total == value, "ge": c.total >= value, "le": c.total <= value}[compare])
-    if wanted.item:
-        where.append(_with_item(connection, merchant, fold(wanted.item), wanted))
+    for item in filter(None, (wanted.item, wanted.also)):
+        where.append(_with_one_of(connection, merchant, [fold(item)], wanted))
+    if wanted.category is not None:
+        these = sa.select(items.c.item).where(items.c.merchant_id == merchant, items.c.category == wanted.category)
+        where.append(_with_one_of(connection, merchant, list(connection.execute(these).scalars()), wanted))
+    if wanted.has:
+        if wanted.has not in HAS:
+            raise Impossible("has")
+        where.append(HAS[wanted.has])
     if wanted.check:
         where.append(c.to_check)
     if wanted.counted:
@@ -201,9 +217,10 @@ def conditions(connection: sa.Connection, merchant: str, wanted: Wanted) -> list
     return where
 
 
-def _with_item(connection: sa.Connection, merchant: str, item: str, wanted: Wanted) -> sa.ColumnElement[bool]:
+def _with_one_of(connection: sa.Connection, merchant: str, names: list[str], wanted: Wanted) -> sa.ColumnElement[bool]:
     """Of what is bought seldom, the receipts are looked up; of what is bought often, enough are among the newest."""
-    mine = [sold.c.merchant_id == merchant, sold.c.item == item]
+    one_of = sold.c.item == names[0] if len(names) == 1 else sold.c.item.in_(sorted(names))
+    mine = [sold.c.merchant_id == merchant, one_of]
     mine += [sold.c.day >= wanted.first] if wanted.first else []
     mine += [sold.c.day <= wanted.last] if wanted.last else []
     some = connection.execute(sa.select(sold.c.job_id).where(*mine).limit(SELDOM + 1)).scalars().all()
@@ -211,8 +228,7 @@ def _with_item(connection: sa.Connection, merchant: str, item: str, wanted: Want
         seldom: sa.ColumnElement[bool] = facts.c.job_id.in_(sorted(set(some)))
         return seldom
     often: sa.ColumnElement[bool] = sa.exists().where(
-        sold.c.merchant_id == merchant,
-        sold.c.item == item,
+        *mine[:2],
         sold.c.day == facts.c.day,
         sold.c.job_id == facts.c.job_id,
         sold.c.n == facts.c.n,
@@ -248,7 +264,8 @@ def _ways(connection: sa.Connection, merchant: str, q: str, currency: str) -> li
     plain = text.removeprefix("#").removeprefix("No. ").strip()
     if plain and " " not in plain:
         ways.append(c.number == plain)
-        ways += [c.member == spelled for spelled in sorted({plain, plain.upper(), plain.lower()})]
+    if as_kept(plain):
+        ways.append(c.member == as_kept(plain))
     if len(plain) == 4 and plain.isdecimal():
         ways.append(c.last_four == plain)
     if any(sign in text for sign in ".,€$£¥") and sum(x.isdecimal() for x in text) >= 2 and len(text) < 20:

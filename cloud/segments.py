@@ -41,60 +41,57 @@ class Habit:
 
 @dataclass(frozen=True, slots=True)
 class Visits:
-    """What one customer did in one month; `visits` to `last` of the last year alone, and in one currency."""
+    """What one customer did in one month of the last year; `visits` to `last` in one currency alone."""
 
     customer: str
     name: str
+    since: str  # the day of their first sale ever; "": they have none
     month: str  # YYYY-MM
     visits: int  # business days with a receipt
     spent: int
     first: str | None
     last: str | None
     sales: int  # receipts, in any currency
-    recent: int  # of the last year
 
 
 def visits(connection: sa.Connection, merchant: str, currency: str, today: date) -> list[Visits]:
-    """Of all known customers, from one pass over one index (ix_facts_visits)."""
-    c = facts.c
+    """Of all known customers. For each one the part of an index (ix_facts_visits) that is of the last year is read, so
+    that the cost grows with a year's receipts and not with all there ever were."""
+    c, start = facts.c, (today - timedelta(days=YEAR)).isoformat()
+    theirs = (c.merchant_id == merchant, c.customer_id == customers.c.id, c.counted)
     ours, sale = sa.case((c.currency == currency, 1), else_=0), sa.case((c.kind == "sale", 1), else_=0)
     days = (
         sa.select(
-            c.customer_id,
+            customers.c.id,
+            customers.c.name,
             c.day,
             sa.func.sum(ours).label("n"),
             sa.func.sum(ours * c.total).label("spent"),
             sa.func.sum(sale).label("sales"),
         )
-        .where(c.merchant_id == merchant, c.customer_id > "", c.counted)
-        .group_by(c.customer_id, c.day)
+        .join(facts, sa.and_(*theirs))
+        .where(customers.c.merchant_id == merchant, c.day >= start, c.day <= today.isoformat())
+        .group_by(customers.c.id, customers.c.name, c.day)
         .subquery()
     )
-    d, start = days.c, (today - timedelta(days=YEAR)).isoformat()
-    recent = sa.and_(d.day >= start, d.day <= today.isoformat())
-    here = sa.and_(recent, d.n > 0)
+    d = days.c
     month = sa.func.substr(d.day, 1, 7)
-    months = (
-        sa.select(
-            d.customer_id,
-            month.label("month"),
-            sa.func.sum(sa.case((here, 1), else_=0)).label("visits"),
-            sa.func.sum(sa.case((here, d.spent), else_=0)).label("spent"),
-            sa.func.min(sa.case((here, d.day))).label("first"),
-            sa.func.max(sa.case((here, d.day))).label("last"),
-            sa.func.sum(d.sales).label("sales"),
-            sa.func.sum(sa.case((recent, d.sales), else_=0)).label("recent"),
-        )
-        .group_by(d.customer_id, month)
-        .subquery()
-    )
-    m, mine = months.c, sa.and_(customers.c.merchant_id == merchant, customers.c.id == months.c.customer_id)
-    query = sa.select(m.customer_id, customers.c.name, m.month, m.visits, m.spent, m.first, m.last, m.sales, m.recent)
-    rows = connection.execute(query.join(customers, mine).order_by(m.customer_id, m.month))
+    months = sa.select(
+        d.id,
+        d.name,
+        month.label("month"),
+        sa.func.sum(sa.case((d.n > 0, 1), else_=0)).label("visits"),
+        sa.func.sum(sa.case((d.n > 0, d.spent), else_=0)).label("spent"),
+        sa.func.min(sa.case((d.n > 0, d.day))).label("first"),
+        sa.func.max(sa.case((d.n > 0, d.day))).label("last"),
+        sa.func.sum(d.sales).label("sales"),
+    ).group_by(d.id, d.name, month)
+    rows = connection.execute(months.order_by(d.id, month)).all()
+    begun = sa.select(sa.func.min(c.day)).where(*theirs, c.kind == "sale").scalar_subquery()
+    asked = sa.select(customers.c.id, begun).where(customers.c.merchant_id == merchant)
+    since = {who: day or "" for who, day in connection.execute(asked)}
     return [
-        Visits(
-            r.customer_id, r.name, r.month, int(r.visits), int(r.spent), r.first, r.last, int(r.sales), int(r.recent)
-        )
+        Visits(r.id, r.name, since[r.id], r.month, int(r.visits), int(r.spent), r.first, r.last, int(r.sales))
         for r in rows
     ]
 
@@ -140,17 +137,22 @@ def _segment(r: int, f: int, m: int, away: int, known: int, visits: int) -> str:
 
 def cohorts(of: list[Visits], today: date, months: int = 6) -> list[tuple[str, int, list[int]]]:
     """(month of the first receipt, how many began then, how many of them came 0, 1, 2 … months later)."""
-    came: dict[str, set[int]] = defaultdict(set)
+    came: dict[tuple[str, int], set[int]] = defaultdict(set)
     for one in of:
         if one.sales:
-            came[one.customer].add(int(one.month[:4]) * 12 + int(one.month[5:]) - 1)
+            came[one.customer, _month(one.since)].add(_month(one.month))
     now = today.year * 12 + today.month - 1
     out = []
     for begin in range(now - months + 1, now + 1):
-        mine = [when for when in came.values() if min(when) == begin]
+        mine = [when for (_, first), when in came.items() if first == begin]
         kept = [sum(1 for when in mine if begin + n in when) for n in range(now - begin + 1)]
         out.append((f"{begin // 12}-{begin % 12 + 1:02d}", len(mine), kept))
     return out
+
+
+def _month(day: str) -> int:
+    """Months since the year 0, of YYYY-MM or a day in it."""
+    return int(day[:4]) * 12 + int(day[5:7]) - 1
 
 
 def matched(connection: sa.Connection, merchant: str, of: list[Visits], today: date) -> tuple[int, int]:
@@ -158,7 +160,7 @@ def matched(connection: sa.Connection, merchant: str, of: list[Visits], today: d
     c, start = sums.c, (today - timedelta(days=YEAR)).isoformat()
     span = (c.merchant_id == merchant, c.dim == "all", c.day >= start, c.day <= today.isoformat())
     sales = connection.execute(sa.select(sa.func.sum(c.receipts)).where(*span)).scalar()
-    return sum(one.recent for one in of), int(sales or 0)
+    return sum(one.sales for one in of), int(sales or 0)
 
 
 def favourites(connection: sa.Connection, merchant: str, customer: str, most: int = 8) -> list[tuple[str, float]]:

@@ -19,6 +19,24 @@ FORMS = {"one", "other"}  # a table of nothing else is one sentence
 Forms = str | dict[str, str]
 
 
+class Said(str):
+    """A sentence in English that knows its key: a page says it again in the reader's language (Strings.again). What
+    a check finds is one, so that programs and logs have it in English and people in their own words."""
+
+    key: str
+    values: dict[str, Any]
+
+
+def said(key: str, **values: Any) -> Said:
+    """
+    >>> said("rules.wrong.zone", zone="Mars/Base")
+    "there is no time zone 'Mars/Base'"
+    """
+    out = Said(strings(FIRST)(key, **values))
+    out.key, out.values = key, values
+    return out
+
+
 class Strings:
     """One language. `t("console.nav.today")`, `t("console.today.waiting", n=3)`.
 
@@ -33,6 +51,12 @@ class Strings:
         if isinstance(said, dict):
             said = said["one" if values.get("n") == 1 and "one" in said else "other"]
         return said.format(**values) if values else said
+
+    def again(self, text: str) -> str:
+        """What was said in English, in this language; as it is where nobody knows what it was."""
+        if not isinstance(text, Said):
+            return text
+        return self(text.key, **{name: self.again(v) if isinstance(v, str) else v for name, v in text.values.items()})
 
     def __contains__(self, key: str) -> bool:
         return key in self._said

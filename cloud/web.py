@@ -88,10 +88,11 @@ def make_app(cloud: Context) -> Litestar:
     async def provide() -> Context:
         return cloud
 
+    console = Console(cloud)
     return Litestar(
-        route_handlers=[api, *OPEN, *Console(cloud).routes(), *order_page.routes(cloud)],
+        route_handlers=[api, *OPEN, *console.routes(), *order_page.routes(cloud)],
         dependencies={"cloud": Provide(provide)},
-        exception_handlers={Exception: problem.handle},
+        exception_handlers={Exception: problem.handle, 404: console.astray},
         request_max_body_size=MAX_BODY,
         openapi_config=OpenAPIConfig(
             title="Tillwire",

@@ -102,4 +102,10 @@ def money(amount: int | None, currency: str | None) -> str:
 def kind(t: Strings, name: str, table: str = "") -> str:
     key = f"states.kind.{name}"
     said = t(key) if key in t else name
+def channel(t: Strings, name: str) -> str:
+    """Where an order comes from: our own ways in words, platforms by their names."""
+    key = f"rules.channel.{name}"
+    return t(key) if key in t else name
+
+
     return t("states.at_table", kind=said, table=table) if table else said

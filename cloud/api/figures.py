@@ -23,6 +23,7 @@ Day = Annotated[str | None, QueryParameter(description="YYYY-MM-DD, the shop's b
 ENGLISH = {
     "customers.wrong.email": "email is not an e-mail address.",
     "customers.wrong.phone": "phone is not a phone number.",
+    "customers.wrong.member": "A part of the member number or card is hidden.",
     "customers.wrong.birthday": "birthday is not a date like 1990-12-03.",
     "customers.wrong.empty": "A name, external_id, e-mail, member, card or phone is needed.",
 }

@@ -11,19 +11,21 @@ import sqlalchemy as sa
 from litestar import Response, get, post
 from litestar.params import FromPath
 
-from cloud import analytics, audit, charts, tables, words
+from cloud import analytics, audit, charts, tables
 from cloud.analytics import Sums
 from cloud.api.problem import not_found
 from cloud.auth import Who
 from cloud.charts import Mark
+from cloud.console.analysis_sales import axis_of, changes, money_of, sales_of
 from cloud.console.desk import HIDDEN, Ask, Desk
-from cloud.console.period import Period, change, period, weekdays
+from cloud.console.period import Period, period
 from cloud.facts import clean, fold
 from cloud.store.figures import items
 from cloud.store.schema import orders
 from cloud.strings import Strings
 
 TABS = ("sales", "items", "people", "compare")
+MOST_ODD = 5  # days
 
 
 def routes(desk: Desk) -> list[Any]:
@@ -86,52 +88,6 @@ def routes(desk: Desk) -> list[Any]:
     return [sales, dishes, people, compare, export, category]
 
 
-def money_of(p: Period) -> Any:
-    return lambda value: words.money(round(value), p.span.currency)
-
-
-def sales_of(connection: sa.Connection, p: Period, t: Strings, who: Who) -> dict[str, Any]:
-    money = money_of(p)
-    now, before = analytics.totals(connection, p.span), analytics.totals(connection, p.other)
-    days = analytics.by_day(connection, p.span)
-    by_hour = dict(analytics.by_value(connection, p.span, "hour"))
-    hours = [(f"{n:02d}", by_hour.get(f"{n:02d}", Sums())) for n in _open_hours(p, by_hour)]
-    told = _forecast(connection, p)
-    names = weekdays(t)
-    return {
-        "now": now,
-        "changes": _changes(now, before),
-        "days": days,
-        "day_chart": _day_chart(p, t, days, told, money),
-        "told": told,
-        "hours": hours,
-        "hour_chart": charts.bars(
-            t("analysis.by_hour"),
-            [f"{hour}" for hour, _ in hours],
-            {
-                t("analysis.amount"): [
-                    Mark(v.amount, f"{hour}:00 {money(v.amount)}", p.receipts(hour=str(int(hour)))) for hour, v in hours
-                ]
-            },
-            format=money,
-            width=700,
-        ),
-        "weekdays": list(zip(names, _averages(days), strict=True)),
-        "weekday_chart": charts.bars(
-            t("analysis.by_weekday"),
-            names,
-            {
-                t("analysis.average"): [
-                    Mark(v, f"{names[n]} {money(v)}", p.receipts(weekday=n)) for n, v in enumerate(_averages(days))
-                ]
-            },
-            format=money,
-            width=700,
-        ),
-        "heat": _heat(connection, p, names),
-    }
-
-
 def taken_away(connection: sa.Connection, p: Period, t: Strings) -> tables.Table:
     """Every day, item, hour, table, cashier and payment of a period: one table, its first column says which."""
     rows: list[list[tables.Cell]] = []
@@ -155,83 +111,6 @@ def taken_away(connection: sa.Connection, p: Period, t: Strings) -> tables.Table
     return tables.Table(title, head, rows)
 
 
-def _forecast(connection: sa.Connection, p: Period) -> analytics.Forecast:
-    """From whole days alone: up to yesterday."""
-    s = p.span
-    long = analytics.Span(s.merchant, s.currency, p.today - timedelta(days=7 * 13), p.today - timedelta(days=1), s.shop)
-    return analytics.forecast({day: v.amount for day, v in analytics.by_day(connection, long).items()})
-
-
-def _day_chart(p: Period, t: Strings, days: dict[date, Sums], told: analytics.Forecast, money: Any) -> Any:
-    if len(days) > 120:
-        weeks: dict[date, int] = {}
-        for day, v in days.items():
-            start = day - timedelta(days=day.weekday())
-            weeks[start] = weeks.get(start, 0) + v.amount
-        marks = [Mark(v, f"{d} {money(v)}", p.receipts(first=d, last=d + timedelta(days=6))) for d, v in weeks.items()]
-        labels = [f"{d:%d.%m.}" for d in weeks]
-        return charts.bars(
-            t("analysis.by_week"), labels, {t("analysis.amount"): marks}, format=money, every=_every(weeks)
-        )
-    ahead = {day: v for day, v in told.days.items() if day >= p.today} if p.span.last == p.today else {}
-    all_days = [*days, *(day for day in ahead if day > p.span.last)]
-    came = [
-        Mark(days[d].amount, f"{d} {money(days[d].amount)}", p.receipts(first=d, last=d)) if d in days else Mark(None)
-        for d in all_days
-    ]
-    series = {t("analysis.amount"): came}
-    if ahead and len(days) > 6:
-        series[t("analysis.expected")] = [
-            Mark(ahead[d], f"{d} {t('analysis.expected')} {money(ahead[d])}") if d in ahead else Mark(None)
-            for d in all_days
-        ]
-    labels = [f"{d:%d.%m.}" for d in all_days]
-    return charts.stacked(t("analysis.by_day"), labels, series, format=money, every=_every(all_days), width=1180)
-
-
-def _every(values: Any) -> int:
-    return max(1, len(values) // 14)
-
-
-def _open_hours(p: Period, hours: Any) -> list[int]:
-    """From the first hour of the business day with a receipt to the last, the empty ones between them too."""
-    start = p.day_starts // 60
-    found = sorted((int(hour) - start) % 24 for hour in hours)
-    return [(n + start) % 24 for n in range(found[0], found[-1] + 1)] if found else []
-
-
-def _averages(days: dict[date, Sums]) -> list[int]:
-    """Average amount of each weekday, Monday first."""
-    count = [0] * 7
-    for day in days:
-        count[day.weekday()] += 1
-    sums = analytics.by_weekday(days)
-    return [round(v.amount / n) if n else 0 for v, n in zip(sums, count, strict=True)]
-
-
-def _changes(now: Sums, before: Sums) -> dict[str, Any]:
-    names = ("amount", "receipts", "basket", "covers", "tips", "discounts", "refunded", "voided", "per_cover")
-    return {
-        name: (getattr(before, name), change(getattr(now, name) or 0, getattr(before, name) or 0)) for name in names
-    }
-
-
-def _heat(connection: sa.Connection, p: Period, names: list[str]) -> dict[str, Any]:
-    """Rows of cells; each cell has a shade from 0 to 9 of the largest."""
-    found = analytics.heat(connection, p.span)
-    hours = _open_hours(p, {hour for _, hour in found})
-    most = max((v.amount for v in found.values()), default=0)
-    rows = []
-    for n, name in enumerate(names):
-        cells = []
-        for hour in hours:
-            value = found.get((n, hour), Sums())
-            shade = min(9, max(0, value.amount) * 10 // most) if most > 0 else 0
-            cells.append((shade if value.amount > 0 else "n", value, p.receipts(weekday=n, hour=hour)))
-        rows.append((name, cells))
-    return {"hours": hours, "rows": rows}
-
-
 def items_of(connection: sa.Connection, p: Period, t: Strings, who: Who) -> dict[str, Any]:
     money = money_of(p)
     all_dishes = analytics.dishes(connection, p.span)
@@ -252,10 +131,10 @@ def items_of(connection: sa.Connection, p: Period, t: Strings, who: Who) -> dict
                     Mark(d.sums.amount, f"{d.name} {money(d.sums.amount)}", p.receipts(item=d.item)) for d in top
                 ]
             },
-            format=money,
+            format=axis_of(p),
             width=1180,
         ),
-        "categories": [(name or t("analysis.no_category"), v) for name, v in categories],
+        "categories": categories,
         "pairs": [
             (names.get(pair.a, pair.a), names.get(pair.b, pair.b), pair) for pair in analytics.pairs(connection, p.span)
         ],
@@ -272,7 +151,13 @@ def _short(name: str) -> str:
 
 def people_of(connection: sa.Connection, p: Period, t: Strings, who: Who) -> dict[str, Any]:
     by = {dim: analytics.by_value(connection, p.span, dim) for dim in analytics.DIMS}
-    return {"by": by, "odd": analytics.odd_ones(by["cashier"]), "channels": _channels(connection, p)}
+    return {
+        "by": by,
+        "odd": analytics.odd_ones(by["cashier"]),
+        "off": analytics.odd_ones(by["cashier"], analytics.got_off),
+        "odd_days": analytics.odd_days(analytics.by_day(connection, p.span))[:MOST_ODD],
+        "channels": _channels(connection, p),
+    }
 
 
 def _channels(connection: sa.Connection, p: Period) -> list[tuple[str, int, int]]:
@@ -320,10 +205,8 @@ def compare_of(connection: sa.Connection, p: Period, t: Strings, who: Who) -> di
     return {
         "now": now,
         "before": before,
-        "changes": _changes(now, before),
-        "chart": charts.lines(
-            t("analysis.two_periods"), labels, series, format=money, every=_every(labels), width=1180
-        ),
+        "changes": changes(now, before),
+        "chart": charts.lines(t("analysis.two_periods"), labels, series, format=axis_of(p), width=1180),
         "shops": [
             (shop, names.get(shop) or t("analysis.first_shop"), v) for shop, v in analytics.by_shop(connection, p.span)
         ],

@@ -26,7 +26,7 @@ from cloud.api.problem import Problem, from_exception
 from cloud.auth import Who
 from cloud.console import filters, places
 from cloud.context import Context
-from cloud.strings import Strings
+from cloud.strings import Said, Strings
 
 Ask = Request[Any, Any, Any]
 HIDDEN: dict[str, Any] = {"include_in_schema": False}
@@ -146,14 +146,26 @@ class Desk:
         return Redirect("/login" if back == "/" else f"/login?next={quote(back, safe='')}", status_code=303)
 
     def problem(self, request: Ask, error: Exception) -> Response[Any]:
-        """A page for people, problem+json for scripts."""
-        found = from_exception(error)
+        """A page for people, problem+json for scripts; both in the reader's language."""
+        found, t = from_exception(error), self.language(request)
+        english, found.detail = found.detail, in_words(t, found)
+        for one in found.errors or ():
+            one["problem"] = t.again(one["problem"])
         if "text/html" not in request.headers.get("accept", ""):
             return found.response()
-        answer = self.page(request, None, "problem.html", found.status, problem=found)
+        more = english if t.lang != strings.FIRST and not isinstance(english, Said) else ""
+        answer = self.page(request, None, "problem.html", found.status, problem=found, english=more)
         if found.retry_after_s is not None:
             answer.headers["Retry-After"] = str(max(1, round(found.retry_after_s)))
         return answer
+
+
+def in_words(t: Strings, problem: Problem) -> str:
+    """What went wrong, in the reader's language: exactly where the words know their key, else what its kind says."""
+    key = f"problems.{problem.kind.replace('-', '_')}"
+    if t.lang == strings.FIRST or isinstance(problem.detail, Said) or key not in t:
+        return t.again(problem.detail)
+    return t(key)
 
 
 def masked(token: str) -> str:

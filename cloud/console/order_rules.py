@@ -20,7 +20,7 @@ from cloud.console.shop_rules import Form, channels_of, chosen, form_of, save
 from cloud.review import ANSWER_S, REASONS
 from cloud.rules import KINDS, Pace, Review, Rule
 from cloud.strings import Strings
-from cloud.words import money
+from cloud.words import channel, money
 from wire.messages import now_ms
 
 HOME = "/setup/orders"
@@ -91,8 +91,7 @@ def _page(connection: sa.Connection, who: Who, asked: dict[str, str], t: Strings
 
 def says(rule: Rule, how: Review, currency: str, t: Strings) -> list[str]:
     """A rule's conditions, each in words."""
-    out = [t(f"rules.channel.{c}") if f"rules.channel.{c}" in t else c for c in rule.channels]
-    out = [", ".join(out)] if out else []
+    out = [", ".join(channel(t, name) for name in rule.channels)] if rule.channels else []
     out += [", ".join(t(f"rules.kind.{kind}") for kind in rule.kinds)] if rule.kinds else []
     out += [", ".join(weekdays(t)[day] for day in rule.days)] if rule.days else []
     out += [f"{rule.begins} – {rule.ends}"] if rule.begins else []

@@ -6,6 +6,7 @@ from typing import Any
 
 from litestar import Response, Router
 
+from cloud.api.problem import from_exception
 from cloud.console import (
     access_apps,
     access_boxes,
@@ -71,6 +72,11 @@ class Console:
 
     def routes(self) -> list[Any]:
         handlers = [handler for page in PAGES for handler in page.routes(self.desk)]
+    def astray(self, request: Ask, error: Exception) -> Response[Any]:
+        """An address that nothing answers: a page for people, problem+json for programs."""
+        api = request.url.path.startswith("/v1/")
+        return from_exception(error).response() if api else self.desk.problem(request, error)
+
         desk = self.desk
 
         def logged_out(

@@ -41,7 +41,7 @@ MENU = (
 )
 
 SETUP: tuple[Place, ...] = (
-    Place("analysis.shops", "/setup/shops", about="fleet.zone"),
+    Place("analysis.shops", "/setup/shops", about="fleet.shops_card"),
     Place("teach.title", "/setup/reading", scope="orders:write", about="teach.card"),
     Place("counter.front.title", "/setup/front", scope="owner", about="counter.front.card"),
     Place("rules.orders.title", "/setup/orders", scope="orders:write", about="rules.orders.card"),

@@ -30,7 +30,7 @@ from receipt.model import Kind, Pay, Receipt
 AT_ONCE = 50
 MOST_EXPORTED = 20_000
 PLAIN = {f.name for f in fields(Wanted)}
-MAYBE = ("shop", "payment", "cashier", "table", "currency")  # "-" asks for those without
+MAYBE = ("shop", "payment", "cashier", "table", "currency", "category")  # "-" asks for those without
 
 
 def routes(desk: Desk) -> list[Any]:

@@ -14,6 +14,7 @@ from cloud.console.desk import Ask
 from cloud.corrections import minor
 from cloud.facts import Places, Shop
 from cloud.store.schema import boxes, orders
+from cloud.strings import Said, said
 
 NATIVE = ("table", "shop", "api")  # channels of our own: red codes, black codes, programs
 MOST_TEXT = 500
@@ -51,8 +52,11 @@ def save(connection: sa.Connection, who: Who, value: rules.Value, shop: str) -> 
     try:
         rules.save(connection, who.merchant, value, who.name, shop)
     except rules.BadRule as error:
-        text = "; ".join(error.problems)
-        raise Problem(422, "bad-rule", f"{text[:1].upper()}{text[1:]}.") from None
+        raise cannot_be(error.problems) from None
+
+
+def cannot_be(problems: list[Said]) -> Problem:
+    return Problem(422, "bad-rule", said("problems.bad_rule"), errors=[{"field": "", "problem": p} for p in problems])
 
 
 class Form:

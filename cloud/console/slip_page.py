@@ -14,7 +14,7 @@ from cloud.api.problem import Problem
 from cloud.auth import Who
 from cloud.console.access import back, read, written
 from cloud.console.desk import HIDDEN, Ask, Desk
-from cloud.console.shop_rules import Form, chosen, printers_of, save
+from cloud.console.shop_rules import Form, cannot_be, chosen, printers_of, save
 from receipt import logo
 from receipt.slip import Paper
 from receipt.slip_words import WORDS
@@ -51,7 +51,7 @@ def routes(desk: Desk) -> list[Any]:
             style = rules.load(connection, who.merchant, SlipStyle, shop.id)
             style = _style(form, style) if form.has("form") else style
             if wrong := rules.check(style):
-                raise Problem(422, "bad-rule", f"{'; '.join(wrong)}.")
+                raise cannot_be(wrong)
             return style, _paper(connection, who, form.text("paper", 100))
 
         style, paper = await read(desk, work)

@@ -114,6 +114,47 @@
     }
   });
 
+  // What cannot be taken back is asked for twice; "Back" keeps what was typed.
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button.danger:not([aria-pressed])");
+    if (button && !confirm(`${button.textContent.trim()}: ${body.dataset.saySure}`)) event.preventDefault();
+    if (event.target.closest("[data-back]") && history.length > 1) {
+      event.preventDefault();
+      history.back();
+    }
+  });
+
+  // A form that is refused stays as it was typed, with the reason below it.
+  document.addEventListener("submit", async (event) => {
+    const form = event.target;
+    if (event.defaultPrevented || !form.matches("[data-stay]")) return;
+    event.preventDefault();
+    const fields = new FormData(form, event.submitter);
+    const files = form.enctype === "multipart/form-data";
+    const where = event.submitter?.getAttribute("formaction") || form.getAttribute("action"); // it may have a field "action"
+    if (form.contains(event.submitter)) event.submitter.disabled = true;
+    form.querySelector(":scope > .problem")?.remove();
+    let wrong = document.createElement("p");
+    wrong.textContent = body.dataset.sayAway;
+    try {
+      const answer = await fetch(where, { method: "POST", body: files ? fields : new URLSearchParams(fields) });
+      if (answer.ok) {
+        const next = new URL(answer.url);
+        if (next.pathname + next.search === location.pathname + location.search) location.reload();
+        else location.assign(next);
+        return;
+      }
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      wrong = page.querySelector(".problem") || wrong;
+    } catch { /* the line is gone */ }
+    wrong.className = "problem";
+    wrong.tabIndex = -1;
+    wrong.setAttribute("role", "alert");
+    form.append(wrong);
+    wrong.focus();
+    if (event.submitter) event.submitter.disabled = false;
+  });
+
   // A sound for orders that wait, until nobody waits: browsers allow it once the person has asked for it.
   let sounds = null;
   function ding() {

@@ -244,6 +244,13 @@ customer_keys = Table(  # what on a receipt or an order says who it was
     Index(None, "merchant_id", "customer_id"),
 )
 
+forgotten = Table(  # by what erased customers were known, hashed: receipts that are counted again do not name them
+    "forgotten",
+    metadata,
+    _text("merchant_id", key=True),
+    _text("digest", key=True),  # facts.digest
+)
+
 uploads = Table(  # a file between its preview and its import; gone after a day
     "uploads",
     metadata,

@@ -59,6 +59,7 @@ OWN_ONLY = {  # lists and actions without an id: they show the caller's own thin
     "/receipts",
     "/receipts/export/{kind}",
     "/receipts/completeness",
+    "/receipts/completeness/export/{kind}",
     "/analysis",
     "/analysis/items",
     "/analysis/people",
