@@ -81,7 +81,7 @@ class Slip:
         what = self.what()
         return what.content if what else None
 
-    def report(self) -> Report:
+    def report(self, cancelled: bool = False) -> Report:
         return messages.new(
             Report,
             order=self.order_id,
@@ -95,6 +95,7 @@ class Slip:
             printer=self.printer,
             clock=clock.now(),
             tries=self.attempt,
+            cancelled=cancelled,
         )
 
 
@@ -162,7 +163,15 @@ def put(connection: sqlite3.Connection, slip: Slip, tell: bool = True) -> Row | 
     )
     if not tell or slip.mark == "stop":  # a STOP PREPARING slip belongs to the box: the cloud knows no such part
         return None
-    return outbox.put_message(connection, "reports", slip.report())
+    return outbox.put_message(connection, "reports", slip.report(_knows_its_cancel(connection, slip)))
+
+
+def _knows_its_cancel(connection: sqlite3.Connection, slip: Slip) -> bool:
+    found = connection.execute(
+        "SELECT 1 FROM cancels WHERE order_id = ? AND (part = '' OR part = ? AND copy_number = ? AND attempt >= ?)",
+        (slip.order_id, slip.part, slip.copy_number, slip.asked),
+    )
+    return found.fetchone() is not None
 
 
 def hold(slip: Slip) -> Slip:

@@ -18,6 +18,7 @@ from cloud.contacts import LINK_MS
 from cloud.fronts import DiningTable, Front
 from cloud.ids import ordered
 from cloud.menu import Bill, Line, Menu, said
+from cloud.steps import STOPPED
 from cloud.store.counter import guest_orders
 from cloud.store.schema import orders as order_table
 from cloud.typed import Refused, contact
@@ -77,6 +78,11 @@ class Guest:
     def can_change(self) -> bool:
         fresh = not self.table_id or now_ms() - self.created_at < basket.VISIT_MS  # later they scan the table's code
         return self.state in AGAIN and self.replaced_by is None and fresh
+
+    @property
+    def stopped(self) -> bool:
+        """It was cancelled after it was printed."""
+        return self.state == S.PRINTED and self.reason_code == STOPPED
 
     @property
     def can_withdraw(self) -> bool:

@@ -14,19 +14,19 @@ import logging
 import ssl
 import threading
 import time
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
-from cloud import contacts, events, fronts, guests, strings, webhooks
+from cloud import contacts, events, fronts, guests, staff, strings, webhooks
 from cloud.events import Bell
 from cloud.fronts import Front
-from cloud.ids import ordered
-from cloud.notifier_door import Notifier, Unsent, check, filled
+from cloud.notifier_door import Notifier, Unsent, filled
 from cloud.review import REASONS
+from cloud.senders import write
+from cloud.steps import STOPPED
 from cloud.store.counter import guest_orders, notices, senders
 from cloud.store.database import Store
 from cloud.store.schema import orders
@@ -41,35 +41,8 @@ DAY_MS = 86_400_000
 TIDY_S = 600.0
 TAKEN = (S.ACCEPTED, S.QUEUED, S.SENT, S.RECEIVED, S.PRINTING, S.PRINTED)
 NOT_TAKEN = (S.REJECTED, S.EXPIRED, S.CANCELLED)
+STOPPED_LATE = sa.and_(orders.c.state == S.PRINTED, orders.c.reason_code == STOPPED)  # cancelled when it was printed
 ALARM = "notice"
-
-
-@dataclass(frozen=True, slots=True)
-class Sender:
-    way: str
-    url: str
-    secret: str
-
-
-def senders_of(connection: sa.Connection, merchant: str) -> dict[str, Sender]:
-    rows = connection.execute(sa.select(senders).where(senders.c.merchant_id == merchant))
-    return {row.way: Sender(row.way, row.url, row.secret) for row in rows}
-
-
-def set_sender(connection: sa.Connection, merchant: str, way: str, url: str, allow_private: bool = False) -> None:
-    """An empty `url` takes the way out. Raises notifier_door.BadSender, webhooks.Unsafe."""
-    if url and way == "webhook":
-        webhooks.check_url(url, allow_private)
-    elif url:
-        check(way, url)
-    mine = (senders.c.merchant_id == merchant, senders.c.way == way)
-    old = connection.execute(sa.select(senders.c.secret).where(*mine)).scalar()
-    connection.execute(sa.delete(senders).where(*mine))
-    if url:
-        secret = (old or webhooks.new_secret()) if way == "webhook" else ""
-        connection.execute(
-            sa.insert(senders).values(merchant_id=merchant, way=way, url=url, secret=secret, changed_at=now_ms())
-        )
 
 
 class Notices:
@@ -112,20 +85,25 @@ class Notices:
             .where(
                 guest_orders.c.created_at > now_ms() - DAY_MS,
                 sa.or_(
+                    sa.and_(STOPPED_LATE, guest_orders.c.told != S.CANCELLED),
                     sa.and_(orders.c.state.in_(NOT_TAKEN), guest_orders.c.told != orders.c.state),
-                    sa.and_(orders.c.state.in_(TAKEN), guest_orders.c.told == ""),
+                    sa.and_(orders.c.state.in_(TAKEN), ~STOPPED_LATE, guest_orders.c.told == ""),
                 ),
             )
             .limit(200)
         )
         with self._store.read() as connection:
             found = connection.execute(query).all()
+            shops = staff.due(connection)
         for row in found:
             with self._store.write() as connection:
                 self._spread_one(connection, row.merchant_id, row.order_id)
-        if found:
+        for merchant in shops:
+            with self._store.write() as connection:
+                staff.tell(connection, merchant, self._config.base)
+        if found or shops:
             self._bell.ring()
-        return len(found)
+        return len(found) + len(shops)
 
     def _spread_one(self, connection: sa.Connection, merchant: str, order_id: str) -> None:
         row = connection.execute(
@@ -143,58 +121,20 @@ class Notices:
             .with_for_update(of=guest_orders)
         ).one()
         front = fronts.ensure(connection, merchant)
-        state = S.ACCEPTED if row.state in TAKEN else OrderState(row.state)
+        stopped = row.state == S.PRINTED and row.reason_code == STOPPED
+        state = S.CANCELLED if stopped else S.ACCEPTED if row.state in TAKEN else OrderState(row.state)
         connection.execute(
             sa.update(guest_orders)
             .where(guest_orders.c.merchant_id == merchant, guest_orders.c.order_id == order_id)
             .values(told=state)
         )
-        have = senders_of(connection, merchant)
-        wanted = {"wechat": row.wechat, "sms": row.phone, "email": row.email}
-        if "webhook" in have:
-            wanted["webhook"] = front.order_link(order_id)
+        wanted = {"wechat": row.wechat, "sms": row.phone, "email": row.email, "webhook": front.order_link(order_id)}
         if row.table_id and state is S.ACCEPTED:
             return  # they sit there: the kitchen's paper is their answer
         title, body = text(front, row, state, self._config.base)
-        at, made, told = now_ms(), False, False
-        for way, address in wanted.items():
-            if not address or self._exists(connection, merchant, order_id, state, way):
-                continue
-            missing = "" if way in have else f"the shop has not set up {way}"
-            if missing and state not in NOT_TAKEN:
-                continue
-            made = True
-            spare = told and way != "webhook"
-            told = told or not (missing or way == "webhook")
-            connection.execute(
-                sa.insert(notices).values(
-                    merchant_id=merchant,
-                    id=ordered(),
-                    order_id=order_id,
-                    state_told=state,
-                    way=way,
-                    address=address,
-                    title=title,
-                    body=body,
-                    state="failed" if missing else "spare" if spare else "due",
-                    problem=missing,
-                    created_at=at,
-                    next_at=at,
-                )
-            )
-        if made and state in NOT_TAKEN:
-            _look(connection, merchant, order_id)
-
-    def _exists(self, connection: sa.Connection, merchant: str, order_id: str, state: str, way: str) -> bool:
-        """A notice that failed for want of a sender is made anew; one that was sent never is."""
-        mine = (
-            notices.c.merchant_id == merchant,
-            notices.c.order_id == order_id,
-            notices.c.state_told == state,
-            notices.c.way == way,
-        )
-        connection.execute(sa.delete(notices).where(*mine, notices.c.state == "failed"))
-        return connection.execute(sa.select(notices.c.id).where(*mine)).first() is not None
+        missed = state in NOT_TAKEN
+        if write(connection, merchant, order_id, state, wanted, title, body, missed=missed) and missed:
+            _look(connection, merchant, order_id, state)
 
     # ---- making them
 
@@ -229,7 +169,10 @@ class Notices:
                 connection.execute(sa.update(notices).where(*_key(row)).values(tries=row.tries + 1, **done))
                 if row.way != "webhook":
                     connection.execute(sa.delete(notices).where(*_others(row)))
-                events.clear_alarm(connection, row.merchant_id, ALARM, row.order_id)
+                if row.state_told == staff.STATE:
+                    events.clear_alarm(connection, row.merchant_id, staff.ALARM, "")
+                else:
+                    events.clear_alarm(connection, row.merchant_id, ALARM, row.order_id)
             else:
                 log.warning("notice=%s way=%s try=%d failed: %s", row.id, row.way, row.tries + 1, problem)
                 dead = row.tries >= len(RETRY_S)
@@ -240,8 +183,10 @@ class Notices:
                     first = sa.select(sa.func.min(notices.c.id)).where(*_others(row)).scalar_subquery()
                     mine = (notices.c.merchant_id == row.merchant_id, notices.c.id == first)
                     connection.execute(sa.update(notices).where(*mine).values(state="due", next_at=at))
-                if row.state_told in NOT_TAKEN and row.tries >= 1:  # one hiccup is no news
-                    _look(connection, row.merchant_id, row.order_id)
+                if row.state_told == staff.STATE and row.tries >= 1:  # one hiccup is no news
+                    staff.failed(connection, row, problem)
+                elif row.state_told in NOT_TAKEN and row.tries >= 1:
+                    _look(connection, row.merchant_id, row.order_id, row.state_told)
         self._bell.ring()
 
     def send(self, row: Any) -> None:
@@ -272,7 +217,7 @@ class Notices:
 def text(front: Front, row: Any, state: OrderState, base: str) -> tuple[str, str]:
     """-> (title, body) in the customer's language. Values are put in, never read as a template (A9)."""
     t = strings.strings(row.language if row.language in strings.languages() else strings.FIRST)
-    code, reason = row.reason_code, row.reason
+    code, reason = row.reason_code, "" if row.reason_code == STOPPED else row.reason
     if f"order.reason.is_{code}" in t and reason in ("", REASONS.get(code)):
         reason = t(f"order.reason.is_{code}")
     ready = datetime.fromtimestamp(row.ready_at / 1000, front.zone).strftime("%H:%M") if row.ready_at else ""
@@ -288,16 +233,16 @@ def text(front: Front, row: Any, state: OrderState, base: str) -> tuple[str, str
     return title, t(f"order.notice.{name}", **values)[:600]
 
 
-def _look(connection: sa.Connection, merchant: str, order_id: str) -> None:
+def _look(connection: sa.Connection, merchant: str, order_id: str, state: str) -> None:
     """Raise the alarm when an order was not taken, and nothing says that its customer knows."""
     row = connection.execute(
-        sa.select(guest_orders.c.seen_at, orders.c.number, orders.c.state, orders.c.content)
+        sa.select(guest_orders.c.seen_at, orders.c.number, orders.c.content)
         .select_from(guest_orders.join(orders, guests.SAME))
         .where(guest_orders.c.merchant_id == merchant, guest_orders.c.order_id == order_id)
     ).one()
     made = connection.execute(
         sa.select(notices.c.way, notices.c.state, notices.c.problem, notices.c.tries).where(
-            notices.c.merchant_id == merchant, notices.c.order_id == order_id, notices.c.state_told == row.state
+            notices.c.merchant_id == merchant, notices.c.order_id == order_id, notices.c.state_told == state
         )
     ).all()
     fine = any(n.state == "sent" or (n.state == "due" and n.tries == 0) for n in made)
@@ -305,7 +250,7 @@ def _look(connection: sa.Connection, merchant: str, order_id: str) -> None:
         return
     who = msgspec.json.decode(row.content, type=OrderContent).customer
     what = "; ".join(f"{n.way}: {n.problem}" for n in made)
-    about = f"Order {row.number} is {row.state}, and {who or 'its customer'} could not be told ({what})."
+    about = f"Order {row.number} is {state}, and {who or 'its customer'} could not be told ({what})."
     events.raise_alarm(connection, merchant, ALARM, order_id, about[:500])
 
 

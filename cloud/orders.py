@@ -20,10 +20,10 @@ from cloud.rules import Pace, Place, Review, Routing, Rule
 from cloud.steps import (
     BEFORE_BOX,
     ENDED,
+    STOPPED,
     NoSuchOrder,
     S,
     WrongState,
-    add_history,
     locked,
     move,
     set_slip,
@@ -34,6 +34,7 @@ from config.cloud import Orders as Settings
 from wire.messages import CancelOrder, CloseOrder, OrderContent, new, now_ms
 
 __all__ = ["ENDED", "NoBox", "NoSuchOrder", "OtherBody", "Submission", "WrongState"]
+STOP_MS = 24 * 3_600_000  # so long after it was printed an order can be cancelled
 UNFINISHED = (S.REVIEW, S.ACCEPTED, S.QUEUED, S.SENT, S.RECEIVED, S.PRINTING, S.REPRINTING)
 DAY_MS = 86_400_000
 
@@ -107,7 +108,7 @@ def submit(
             shop_id=order.shop,
         )
     )
-    add_history(connection, merchant, order_id, S.SUBMITTED, who, f"by {order.channel}")
+    move(connection, merchant, order_id, S.SUBMITTED, who, f"by {order.channel}")
     decision = _decide(connection, merchant, order, content, how, at)
     if decision.action == "accept":
         _accept(connection, merchant, order_id, "shop", decision.why, settings, decision.prep_min, bool(order.box))
@@ -171,15 +172,17 @@ def reject(
 def cancel(connection: sa.Connection, merchant: str, order_id: str, who: str, reason: str, settings: Settings) -> None:
     """Before the box has it: cancelled. After: `cancelling`, until the box says whether it was in time; a box that says
     nothing for `max_print_age_s` leaves it `unconfirmed`. A box that never got the order remembers the cancel, and
-    answers the order, which is still sent behind it, with `cancelled`."""
+    answers the order, which is still sent behind it, with `cancelled`. What is on paper stays `printed`, with the code
+    STOPPED: its box prints STOP PREPARING."""
     row = locked(connection, merchant, order_id)
-    if row.state in (S.CANCELLED, S.CANCELLING):
+    if row.state in (S.CANCELLED, S.CANCELLING) or (row.state == S.PRINTED and row.reason_code == STOPPED):
         return
+    may_stop = row.state == S.PRINTED and row.changed_at > now_ms() - STOP_MS
     if row.state in BEFORE_BOX:
         telling.stop_sending(connection, merchant, order_id)
         move(connection, merchant, order_id, S.CANCELLED, who, reason)
         hush(connection, row)
-    elif row.state in ENDED:
+    elif row.state in ENDED and not may_stop:
         raise WrongState("cancelled", row.state)
     else:
         over = now_ms() + settings.max_print_age_s * 1000
@@ -230,7 +233,8 @@ def reprint(
         if part in ("", slip.part):
             telling.print_slip(connection, row, slip, settings.max_print_age_s, expires)
     where = f", part {part}" if part else ""
-    move(connection, merchant, order_id, S.REPRINTING, who, (reason or "wanted once more") + where, expires_at=expires)
+    why = (reason or "wanted once more") + where
+    move(connection, merchant, order_id, S.REPRINTING, who, why, expires_at=expires, reason_code="")
     return len(again)
 
 
@@ -333,11 +337,15 @@ def _decide(
 def load_of(connection: sa.Connection, merchant: str, shop: str, how: Review, at: int) -> int:
     """Orders that keep the kitchen busy: not ended, or on paper and not yet due."""
     due = sa.func.coalesce(orders.c.ready_at, orders.c.accepted_at + how.prep_min * 60_000)
-    busy = sa.or_(
-        orders.c.state.in_((S.SUBMITTED, *UNFINISHED)), sa.and_(orders.c.state == S.PRINTED, due > at)
-    )  # fmt: skip
+    cooking = sa.and_(orders.c.state == S.PRINTED, orders.c.reason_code != STOPPED, due > at)
+    busy = sa.or_(orders.c.state.in_((S.SUBMITTED, *UNFINISHED)), cooking)
     mine = (orders.c.merchant_id == merchant, orders.c.shop_id == shop, orders.c.changed_at > at - DAY_MS)
     return connection.execute(sa.select(sa.func.count()).select_from(orders).where(*mine, busy)).scalar_one()
+
+
+def by_external_id(connection: sa.Connection, merchant: str, channel: str, external_id: str) -> str | None:
+    mine = (orders.c.merchant_id == merchant, orders.c.channel == channel, orders.c.external_id == external_id)
+    return connection.execute(sa.select(orders.c.id).where(*mine)).scalar()
 
 
 def _known(connection: sa.Connection, merchant: str, order: Submission) -> str | None:

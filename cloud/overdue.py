@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from cloud import events, moves, telling
 from cloud.orders import boxes_of, hush
-from cloud.steps import S, locked, move
+from cloud.steps import STOPPED, S, locked, move, slips_of
 from cloud.store.schema import alarms, orders
 from config.cloud import Orders as Settings
 from wire.messages import CancelOrder, new, now_ms
@@ -35,6 +35,14 @@ def expire(connection: sa.Connection, settings: Settings) -> int:
         if row.state not in (*WAITING, *AT_THE_BOX):
             continue
         changed += 1
+        if row.state == S.CANCELLING and all(
+            s.state == S.PRINTED for s in slips_of(connection, row.merchant_id, row.id)
+        ):
+            why = f"it is on paper, and box {row.box} did not say that it knows of the cancel: tell the kitchen"
+            move(connection, row.merchant_id, row.id, S.PRINTED, "cloud", why, reason_code=STOPPED)
+            text = f"Order {row.number} was cancelled after it was printed: tell the kitchen to stop"
+            events.raise_alarm(connection, row.merchant_id, "order_stop", row.id, text)
+            continue
         if row.state == S.CANCELLING or row.state in AT_THE_BOX:
             what = "it was cancelled" if row.state == S.CANCELLING else "it has the order"
             silent = f"{what}, and box {row.box} did not say whether it is on paper"

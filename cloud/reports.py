@@ -6,10 +6,12 @@ proof always lands. The order's state follows from those of its slips.
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
-from cloud import moves, telling
-from cloud.steps import ON_PAPER, RANK, S, follow, set_slip, slips_of
+from cloud import events, moves, telling
+from cloud.steps import ON_PAPER, RANK, S, follow, locked, set_slip, slips_of
 from cloud.store.schema import orders, outbox, slips
 from config.cloud import Orders as Settings
 from wire.messages import GoOrder, OrderState, Proof, Report, new, now_ms
@@ -44,6 +46,14 @@ def reported(connection: sa.Connection, merchant: str, box: str, report: Report)
         return moves.late(connection, slip, report) if proven else False
     if report.state is S.CANCELLED and slip.moving and report.attempt == slip.attempt:
         return moves.given_back(connection, slip, report)
+    if _news(connection, slip, report, proven):
+        follow(connection, merchant, report, f"box {box}")
+        return True
+    return report.cancelled and _stopped(connection, merchant, box, report)
+
+
+def _news(connection: sa.Connection, slip: sa.Row[Any], report: Report, proven: bool) -> bool:
+    """Write down what is new of a slip. -> whether something is."""
     old, state = OrderState(slip.state), report.state
     if state is S.PRINTED and not proven:  # bytes taken are no proof of paper
         state = S.UNCONFIRMED
@@ -71,6 +81,14 @@ def reported(connection: sa.Connection, merchant: str, box: str, report: Report)
         printer=report.printer[:64] or slip.printer,
         moving="" if state in ON_PAPER else slip.moving,
     )
+    return True
+
+
+def _stopped(connection: sa.Connection, merchant: str, box: str, report: Report) -> bool:
+    """The box has heard of the cancel of what it has on paper."""
+    events.clear_alarm(connection, merchant, "order_stop", report.order)
+    if locked(connection, merchant, report.order).state != S.CANCELLING:
+        return False
     follow(connection, merchant, report, f"box {box}")
     return True
 
@@ -93,7 +111,7 @@ def held(connection: sa.Connection, merchant: str, box: str, order_ids: list[str
 
 
 def _done_telling(connection: sa.Connection, merchant: str, box: str, report: Report) -> None:
-    """A box that reports on a slip has got it; one that says how it ended has got the cancel too."""
+    """A box that reports on a slip has got it; one that knows of the cancel says so."""
     key = telling.part_key(report.part, report.copy_number)
     here = outbox.c.box == box
     done = sa.and_(outbox.c.what == "print", outbox.c.part == key, here)
@@ -108,6 +126,6 @@ def _done_telling(connection: sa.Connection, merchant: str, box: str, report: Re
         ).scalar()
         if newest is None or report.attempt >= newest:
             telling.finish(connection, merchant, report.order, done)
-    if report.state in (S.CANCELLED, S.PRINTED, S.UNCONFIRMED, S.EXPIRED):
+    if report.cancelled or report.state is S.CANCELLED:
         whole = sa.or_(outbox.c.part.is_(None), outbox.c.part == key)
         telling.finish(connection, merchant, report.order, outbox.c.what == "cancel", here, whole)

@@ -8,11 +8,12 @@ import msgspec
 import sqlalchemy as sa
 
 from cloud import boxes as box_table
-from cloud import claims, commands, events, faults, journals
+from cloud import claims, commands, events, faults, journals, sounds
 from cloud.store.schema import boxes, epochs, outbox
 from wire.messages import Result, Status, decode, now_ms
 
 BOOTS = 6  # boot ids kept for each box
+ESCALATED = " (escalated) "  # as agent/alerts.py writes it
 REGRESS = 2  # live statuses in a row that count below what we hold, before a box is told to start a new epoch
 
 
@@ -50,12 +51,25 @@ def status_of(connection: sa.Connection, merchant: str, box: str, status: Status
         events.add(connection, merchant, "box.changed", box, {"online": status.online})
         if status.online:
             faults.keep(connection, merchant, box, status, at)
+            _escalated(connection, merchant, box, status.alerts)
+    if status.online and not retained:
+        sounds.bring(connection, merchant, box, status.sounds)
     if status.online and old.online is not True:  # it may have missed what we told it
         connection.execute(
             sa.update(outbox)
             .where(outbox.c.merchant_id == merchant, outbox.c.box == box, outbox.c.done_at.is_(None))
             .values(next_at=at)
         )
+
+
+def _escalated(connection: sa.Connection, merchant: str, box: str, alerts: list[str]) -> None:
+    """Alerts that sounded and that nobody answered: "kind:subject (escalated) text"."""
+    found = [text for name, _, text in (alert.partition(ESCALATED) for alert in alerts) if text]
+    if found:
+        about = f"Box {box} has sounded its alert for ten minutes, and nobody came: {'; '.join(found)}"
+        events.raise_alarm(connection, merchant, "box_alert", box, about[:500])
+    else:
+        events.clear_alarm(connection, merchant, "box_alert", box)
 
 
 def _boots(seen: str, boot: str) -> tuple[str, bool]:

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cloud import events
-from cloud.store.schema import history, orders, slips
+from cloud.store.schema import history, orders, outbox, slips
 from wire.messages import OrderState, Report, now_ms
 
 S = OrderState
@@ -30,6 +30,7 @@ RANK = {
 BEFORE_BOX = (S.SUBMITTED, S.REVIEW, S.ACCEPTED, S.QUEUED)
 ENDED = (S.PRINTED, S.REJECTED, S.CANCELLED, S.EXPIRED, S.CLOSED)
 ON_PAPER = (S.PRINTING, S.REPRINTING, S.PRINTED, S.UNCONFIRMED, S.FAILED)
+STOPPED = "stopped"  # the code of an order that was cancelled when it was on paper already
 TROUBLE = ("order_failed", "order_unconfirmed", "order_expired")  # kinds of alarms
 
 
@@ -174,6 +175,19 @@ def follow(connection: sa.Connection, merchant: str, report: Report, who: str) -
         state = old
     if old is S.REPRINTING and state in (S.SENT, S.RECEIVED, S.PRINTING):
         state = old
+    more = {}
+    if old is S.CANCELLING and state is S.PRINTED:
+        if _cancels_on_their_way(connection, merchant, report.order):
+            return
+        why, more = "it was on paper already: its box prints STOP PREPARING", {"reason_code": STOPPED}
     underway = state in (S.QUEUED, S.SENT, S.RECEIVED, S.PRINTING, S.REPRINTING, S.CANCELLING)
     expires = row.expires_at if underway else None
-    move(connection, merchant, report.order, state, who, why, proof=proof, part=report.part, expires_at=expires)
+    move(connection, merchant, report.order, state, who, why, proof=proof, part=report.part, expires_at=expires, **more)
+
+
+def _cancels_on_their_way(connection: sa.Connection, merchant: str, order_id: str) -> bool:
+    open_ones = sa.select(outbox.c.id).where(
+        outbox.c.merchant_id == merchant, outbox.c.order_id == order_id, outbox.c.what == "cancel",
+        outbox.c.part.is_(None), outbox.c.done_at.is_(None),
+    )  # fmt: skip
+    return connection.execute(open_ones.limit(1)).first() is not None

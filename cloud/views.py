@@ -81,7 +81,7 @@ def _order(row: Any) -> OrderOut:
         state=row.state,
         proof=row.proof,
         reason=row.reason,
-        says=words.order(strings(FIRST), row.state, row.proof, row.reason),
+        says=words.order(strings(FIRST), row.state, row.proof, row.reason, row.reason_code),
         box=row.box,
         printer=row.printer,
         created_at=iso_sure(row.created_at),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from cloud.review import REASONS
+from cloud.steps import STOPPED
 from cloud.strings import FIRST, Strings
 from receipt.model import minor_digits
 from wire.messages import OrderState, PrinterState
@@ -43,6 +44,8 @@ def alarm(t: Strings, kind: str, about: str, text: str) -> str:
 
 
 def order(t: Strings, state: str, proof: str = "", reason: str = "", code: str = "") -> str:
+    if code == STOPPED and state == S.PRINTED:
+        return t("states.order.stopped")
     if state == S.PRINTED:
         key = f"states.proof.{proof.lower()}"
         return t(key if key in t else "states.order.printed")
@@ -99,13 +102,13 @@ def money(amount: int | None, currency: str | None) -> str:
     return f"{'-' if amount < 0 else ''}{SIGNS.get(code, code + ' ' if code else '')}{text}"
 
 
-def kind(t: Strings, name: str, table: str = "") -> str:
-    key = f"states.kind.{name}"
-    said = t(key) if key in t else name
 def channel(t: Strings, name: str) -> str:
     """Where an order comes from: our own ways in words, platforms by their names."""
     key = f"rules.channel.{name}"
     return t(key) if key in t else name
 
 
+def kind(t: Strings, name: str, table: str = "") -> str:
+    key = f"states.kind.{name}"
+    said = t(key) if key in t else name
     return t("states.at_table", kind=said, table=table) if table else said

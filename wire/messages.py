@@ -295,6 +295,7 @@ class Report(Message, tag="report"):
     printer: str = ""
     clock: Clock | None = None
     tries: int = 0  # how often the box began this slip: what is told of a later try is newer
+    cancelled: bool = False  # the box knows that it is not wanted any more: the cancel need not be sent again
 
 
 class Held(Message, tag="held"):
@@ -336,11 +337,12 @@ class Status(Message, tag="status"):
     alerts: list[str] = []
     rules_version: str = ""
     update: str = ""  # how far an update is, for people; empty: none
+    sounds: dict[str, str] = {}  # the merchant's own ones that it holds: event -> digest (agent/clips.py)
     links: list[str] = []  # the ways out of the box, for people: "wifi wlan0 up Shop signal 67 %, in use"
 
 
 class Command(Message, tag="command"):
-    name: str  # test_slip | play_sound | identify | reread | send_logs | new_epoch | update
+    name: str  # test_slip | play_sound | sound | identify | reread | send_logs | new_epoch | update
     args: dict[str, Any] = {}
 
 

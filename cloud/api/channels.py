@@ -17,8 +17,9 @@ from cloud import audit, channels, orders
 from cloud.api.access import who_of
 from cloud.api.problem import Problem, not_found
 from cloud.api.shapes import check_text, iso_sure
-from cloud.channels import NotAnOrder
+from cloud.channels import NotAnOrder, Withdrawn
 from cloud.context import Cloud, Context
+from cloud.orders import Submission
 from cloud.store.rules import doors
 from wire.messages import now_ms
 
@@ -41,7 +42,7 @@ class DoorsOut(Struct):
 
 
 class TakenOut(Struct):
-    result: str  # new | known | other | nothing
+    result: str  # new | known | other | cancelled | late | nothing
     order: str | None = None
 
 
@@ -107,16 +108,42 @@ def _take(cloud: Context, name: str, token: str, headers: dict[str, str], body: 
         raise Problem(422, "no-order", f"This message is not understood: {error}.") from None
     if order is None:
         return TakenOut("nothing")
+    if isinstance(order, Withdrawn):
+        return _withdraw(cloud, door.merchant_id, name, order)
     if errors := check_text(order.content):
         raise Problem(422, "bad-text", "Control characters are not accepted in an order.", errors=errors)
     try:
-        with cloud.store.write() as connection:
-            order_id, made = orders.submit(connection, door.merchant_id, order, name, cloud.config.orders)
+        order_id, made = _submit(cloud, door.merchant_id, name, order)
     except orders.OtherBody:  # it was changed at the platform after it came; the shop has the first one
         log.warning("channel=%s merchant=%s order %s came again, changed", name, door.merchant_id, order.external_id)
         return TakenOut("other")
     cloud.bell.ring()
     return TakenOut("new" if made else "known", order_id)
+
+
+def _submit(cloud: Context, merchant: str, name: str, order: Submission) -> tuple[str, bool]:
+    def once() -> tuple[str, bool]:
+        with cloud.store.write() as connection:
+            return orders.submit(connection, merchant, order, name, cloud.config.orders)
+
+    try:
+        return once()
+    except sa.exc.IntegrityError:  # the platform sent it twice at once, and the other one was first
+        return once()
+
+
+def _withdraw(cloud: Context, merchant: str, name: str, wish: Withdrawn) -> TakenOut:
+    """`late`: it ended already, and not on paper."""
+    with cloud.store.write() as connection:
+        order_id = orders.by_external_id(connection, merchant, name, wish.external_id)
+        if order_id is None:
+            return TakenOut("nothing")
+        try:
+            orders.cancel(connection, merchant, order_id, name, wish.reason, cloud.config.orders)
+        except orders.WrongState:
+            return TakenOut("late", order_id)
+    cloud.bell.ring()
+    return TakenOut("cancelled", order_id)
 
 
 def _close(connection: sa.Connection, merchant: str, channel: str) -> None:

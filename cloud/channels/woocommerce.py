@@ -1,8 +1,9 @@
-"""woocommerce: a web shop's own orders, by its webhook `order.created` or `order.updated`.
+"""woocommerce: a web shop's own orders, by its webhook `order.updated` (or `order.created`; `order.deleted`).
 
-In the shop: WooCommerce, Settings, Advanced, Webhooks: topic "Order created", delivery URL
-https://OUR-HOST/hooks/woocommerce/TOKEN, and the secret that Tillwire shows. The body is the order as its REST API has
-it (v3); prices are decimal texts, and a line's `total` is without tax: what the customer pays is total + total_tax.
+In the shop: WooCommerce, Settings, Advanced, Webhooks: topic "Order updated" (it tells of new and of cancelled orders
+alike), delivery URL https://OUR-HOST/hooks/woocommerce/TOKEN, and the secret that Tillwire shows. The body is the order
+as its REST API has it (v3); prices are decimal texts, and a line's `total` is without tax: what the customer pays is
+total + total_tax.
 
 Source: WooCommerce REST API documentation, "Webhooks" and "Orders" (X-WC-Webhook-Signature: base64 of HMAC-SHA256 over
 the body).
@@ -18,15 +19,16 @@ from decimal import Decimal, InvalidOperation
 
 import msgspec
 
-from cloud.channels import NotAnOrder
+from cloud.channels import Message, NotAnOrder, Withdrawn
 from cloud.orders import Submission
 from receipt.model import minor_digits
 from receipt.slip import clean
 from wire.messages import OrderContent, OrderItem
 
 SIGNED_BY = "x-wc-webhook-signature"
-TOPICS = ("order.created", "order.updated")
+TOPICS = ("order.created", "order.updated", "order.deleted")
 PAID = ("processing", "on-hold")  # a draft, or one that waits for its payment, is no order yet
+GONE = ("cancelled", "refunded", "failed", "trash")
 DELIVERED = ("flat_rate", "free_shipping")  # methods of delivery; local_pickup is fetched
 MOST_ITEMS = 200
 
@@ -72,6 +74,14 @@ class Order(msgspec.Struct):
     customer_note: str = ""
 
 
+class Brief(msgspec.Struct):
+    """As much of an order as a deleted one still has."""
+
+    id: int
+    status: str = ""
+
+
+_brief = msgspec.json.Decoder(Brief, strict=False)
 _order = msgspec.json.Decoder(Order, strict=False)
 
 
@@ -80,16 +90,20 @@ def verify(secret: str, headers: Mapping[str, str], body: bytes) -> bool:
     return hmac.compare_digest(right, headers.get(SIGNED_BY, "").encode())
 
 
-def read(headers: Mapping[str, str], body: bytes) -> Submission | None:
+def read(headers: Mapping[str, str], body: bytes) -> Message:
     """Raises NotAnOrder."""
-    if headers.get("x-wc-webhook-topic", "") not in TOPICS:
+    topic = headers.get("x-wc-webhook-topic", "")
+    if topic not in TOPICS:
         return None  # also the ping that WooCommerce sends when the webhook is saved
     try:
+        brief = _brief.decode(body)
+        if topic == "order.deleted" or brief.status in GONE:
+            return Withdrawn(str(brief.id), f"{brief.status or 'deleted'} in the web shop")
+        if brief.status not in PAID:
+            return None
         order = _order.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NotAnOrder(f"it is no order of WooCommerce's REST API v3: {error}") from error
-    if order.status not in PAID:
-        return None
     if not 0 < len(order.line_items) <= MOST_ITEMS:
         raise NotAnOrder(f"it has {len(order.line_items)} lines, where 1 to {MOST_ITEMS} can be printed")
     digits = minor_digits(order.currency)

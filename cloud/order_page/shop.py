@@ -15,7 +15,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from cloud import basket, guests, menu, notices, orders, rules, typed, wechat
+from cloud import basket, guests, menu, orders, rules, senders, typed, wechat
 from cloud.api.problem import Problem
 from cloud.guests import Wanted
 from cloud.menu import MOST_OF_ONE, Line
@@ -132,7 +132,7 @@ class Shop:
             "open": front.open_now(),
             "opens_at": front.opens_at(),
             "most": MOST_OF_ONE,
-            "ways": set(notices.senders_of(connection, front.merchant)),
+            "ways": set(senders.senders_of(connection, front.merchant)),
             "links_wechat": wechat.offered(connection, front.merchant),
         }
 

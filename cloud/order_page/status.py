@@ -15,7 +15,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from litestar.response import Redirect, ServerSentEvent, ServerSentEventMessage
 
-from cloud import basket, contacts, fronts, guests, menu, notices, typed, wechat
+from cloud import basket, contacts, fronts, guests, menu, senders, typed, wechat
 from cloud.api.problem import Problem, from_exception, not_found
 from cloud.fronts import Front
 from cloud.guests import AGAIN, Guest
@@ -111,7 +111,7 @@ class Status:
         names = self._names(t, guest, front)
         with self._cloud.store.read() as connection:
             linking = wechat.state(connection, guest.merchant, guest.order_id)
-            ways = set(notices.senders_of(connection, guest.merchant))
+            ways = set(senders.senders_of(connection, guest.merchant))
             offered = wechat.offered(connection, guest.merchant)
         shown = self._shown(t, guest, front, linking)
         more: dict[str, Any] = {"names": names, "ways": ways, "links_wechat": offered}
@@ -131,15 +131,15 @@ class Status:
         return found
 
     def _shown(self, t: Strings, guest: Guest, front: Front, linking: str) -> dict[str, Any]:
-        word, step = STEPS[OrderState(guest.state)]
+        word, step = STEPS[S.CANCELLED if guest.stopped else OrderState(guest.state)]
         next_link = front.order_link(guest.replaced_by) if guest.replaced_by else ""
         ready = datetime.fromtimestamp(guest.ready_at / 1000, front.zone).strftime("%H:%M") if guest.ready_at else ""
-        shown = {"guest": guest, "word": word, "step": step, "reason": reason_for(t, guest)}
+        shown = {"guest": guest, "word": word, "step": step, "reason": "" if guest.stopped else reason_for(t, guest)}
         return {**shown, "next_link": next_link, "ready": ready, "linking": linking}
 
     def _seen(self, guest: Guest) -> None:
         """They were told by the page, whatever becomes of the notice."""
-        if guest.state in AGAIN and guest.seen_at is None:
+        if (guest.state in AGAIN or guest.stopped) and guest.seen_at is None:
             with self._cloud.store.write() as connection:
                 contacts.seen(connection, guest.merchant, guest.order_id)
             self._cloud.bell.ring()

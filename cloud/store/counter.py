@@ -165,13 +165,26 @@ senders = Table(  # how a shop reaches its customers
     a_ms("changed_at"),
 )
 
+staff = Table(  # who of the shop is told when an alarm stands (cloud/staff.py)
+    "notice_staff",
+    metadata,
+    a_text("merchant_id", primary_key=True),
+    a_text("phone", server_default=""),
+    a_text("email", server_default=""),
+    a_text("wechat", server_default=""),
+    a_text("language"),
+    Column("after_s", Integer, nullable=False, server_default="0"),  # so long an alarm stands before it is told
+    a_ms("changed_at"),
+    Column("told_at", BigInteger, nullable=False, server_default="0"),
+)
+
 notices = Table(
     "notices",
     metadata,
     a_text("merchant_id", primary_key=True),
     a_text("id", primary_key=True),
-    a_text("order_id"),
-    a_text("state_told"),
+    a_text("order_id"),  # or a name of its own, where staff are told
+    a_text("state_told"),  # of the order; "staff"
     a_text("way"),
     a_text("address"),
     a_text("title"),

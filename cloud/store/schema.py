@@ -414,6 +414,7 @@ alarms = Table(
     a_ms("last_at"),
     Column("count", BigInteger, nullable=False),
     maybe_ms("cleared_at"),
+    maybe_ms("told_at"),  # when staff were told (cloud/staff.py)
 )
 
 webhooks = Table(

@@ -111,7 +111,8 @@ def test_cancelled_after_printing_the_kitchen_is_told_to_stop(box: Rig) -> None:
     box.cloud.say("orders", messages.new(CancelOrder, order="o-1", reason="sold out"))
     box.printer.wait(b"** STOP PREPARING **"[:18])
     box.printer.wait(head("o-1"), 2)
-    assert box.cloud.states("o-1")[-1] == "printed"
+    box.cloud.wait(lambda: any(r.cancelled for r in box.cloud.reports), "it says that it knows")
+    assert box.cloud.states("o-1")[-1] == "printed" and not box.cloud.reports[0].cancelled
 
 
 def test_cancelled_while_it_waits_it_is_withdrawn(box: Rig) -> None:

@@ -91,6 +91,22 @@ def test_what_is_no_new_order_is_taken_and_left_alone(cafe: httpx.Client, door: 
     assert post(cafe, door, {**ORDER, "id": 951, "line_items": []}).status_code == 422
 
 
+def test_what_the_platform_withdraws_is_cancelled_once(cafe: httpx.Client, door: dict[str, Any]) -> None:
+    taken = post(cafe, door, {**ORDER, "id": 960}).json()
+    gone = {**ORDER, "id": 960, "status": "cancelled"}
+    updated = {"X-WC-Webhook-Topic": "order.updated"}
+    for _ in range(2):  # it sends everything twice
+        assert post(cafe, door, gone, **updated).json() == {"result": "cancelled", "order": taken["order"]}
+    order = cafe.get(f"/v1/orders/{taken['order']}").json()
+    assert (order["state"], order["reason"]) == ("cancelled", "cancelled in the web shop")
+    assert post(cafe, door, {**ORDER, "id": 960}).json()["result"] == "known"  # the first message once more
+    assert cafe.get(f"/v1/orders/{taken['order']}").json()["state"] == "cancelled"
+    assert post(cafe, door, {"id": 961}, **{"X-WC-Webhook-Topic": "order.deleted"}).json()["result"] == "nothing"
+    refused = post(cafe, door, {**ORDER, "id": 962}).json()["order"]
+    cafe.post(f"/v1/orders/{refused}/reject", json={"code": "too_busy"})
+    assert post(cafe, door, {"id": 962}, **{"X-WC-Webhook-Topic": "order.deleted"}).json()["result"] == "late"
+
+
 @pytest.mark.covers("A46")
 @pytest.mark.parametrize("total", ["-1.00", "NaN", "Infinity", "1e99", "twelve"])
 def test_an_amount_that_is_none_is_refused(total: str) -> None:

@@ -194,7 +194,9 @@ def test_a_cancel_that_came_late_for_one_part_says_printed(store: Store) -> None
     says(store, order, S.CANCELLED)
     assert state(store, order) == "cancelling"
     says(store, order, S.CANCELLED, copy_number=2)
-    assert state(store, order) == "printed"  # the bar has it on paper; its box prints STOP PREPARING
+    assert state(store, order) == "cancelling"  # the bar has it on paper, and has not heard of it
+    says(store, order, S.PRINTED, "bar", proof=Proof.L1, box=OTHER, cancelled=True)
+    assert state(store, order) == "printed"  # its box prints STOP PREPARING
 
 
 def test_a_reprint_is_headed_copy_where_paper_may_exist(store: Store) -> None:

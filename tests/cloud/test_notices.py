@@ -18,13 +18,17 @@ from cloud.notifier_door import BadSender, Notifier, Unsent, check, filled
 from tests.cloud.conftest import Cloud, until
 from tests.cloud.guest import Guest, open_shop
 from tests.cloud.providers import Gateway, MailServer
+from wire.messages import OrderState
+
+TABLE_ORDER = {"kind": "dine_in", "table": "4", "items": [{"name": "Soup"}]}
 
 
 class Shop:
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
         self.api = cloud.merchant("Tell Tale", "tia")
-        cloud.box("Tell Tale", "tell-front-1").status()
+        self.box = cloud.box("Tell Tale", "tell-front-1")
+        self.box.status()
         self.red, self.black = open_shop(self.api, slug="tell-tale", name="Tell Tale")
         self.console = cloud.log_in("tia")
         self.csrf = self.console.get("/").text.split('data-csrf="')[1].split('"')[0]
@@ -196,3 +200,50 @@ def test_a_notifier_that_dies_is_started_again(gateway: Gateway) -> None:
         True,
         True,
     ]
+
+
+# ---- the shop's own people
+
+
+def staff(shop: Shop, **form: str) -> None:
+    values = {"phone": "", "email": "", "wechat": "", "after_s": "0", "test": "", "csrf": shop.csrf} | form
+    done = shop.console.post("/setup/notices/staff", data=values, headers={"Origin": shop.cloud.url})
+    assert done.status_code == 303, done.text
+
+
+def test_staff_are_told_of_an_order_that_may_not_be_on_paper(shop: Shop, gateway: Gateway) -> None:
+    shop.sender("sms", f"smseagle://TOKENTOKEN@127.0.0.1:{gateway.port}/{{to}}")
+    staff(shop, phone="+44 20 7946 0100", test="1")
+    assert "This is a test" in json.dumps(gateway.got.get(timeout=60)[2])
+    order = shop.api.post("/v1/orders", json=TABLE_ORDER).json()
+    shop.box.order(order["id"])
+    shop.box.report(order["id"], OrderState.UNCONFIRMED, reason="no answer within 10 s")
+    text = json.dumps(gateway.got.get(timeout=60)[2])
+    assert f"Order {order['number']} is unconfirmed" in text and "442079460100" in text and shop.cloud.url in text
+    page = shop.console.get("/setup/notices").text
+    assert "+442079460100" in page and "unconfirmed" in page
+    assert f"Order {order['number']} is unconfirmed" in shop.alarms(), "the console shows it as before"
+    staff(shop)
+
+
+def test_alerts_that_nobody_answers_at_the_box_reach_its_people_in_their_language(shop: Shop, gateway: Gateway) -> None:
+    shop.sender("sms", f"smseagle://TOKENTOKEN@127.0.0.1:{gateway.port}/{{to}}")
+    shop.console.post("/look", data={"lang": "zh", "next": "/"}, headers={"Origin": shop.cloud.url})
+    try:
+        staff(shop, phone="+442079460101")
+        shop.box.status(alerts=["printer:main (escalated) the paper of printer main is out"])
+        text = json.dumps(gateway.got.get(timeout=60)[2], ensure_ascii=False)
+        assert "十分钟" in text and "tell-front-1" in text
+        shop.box.status(alerts=["printer:main (sounding) the paper of printer main is out"])
+        until(lambda: "tell-front-1 的警报" not in shop.alarms())
+    finally:
+        shop.console.post("/look", data={"lang": "en", "next": "/"}, headers={"Origin": shop.cloud.url})
+        staff(shop)
+
+
+def test_staff_who_cannot_be_told_are_shown_and_a_customers_alarm_stays_their_own(shop: Shop) -> None:
+    shop.sender("email", "")
+    staff(shop, email="ann@example.com", test="1")
+    until(lambda: "Your staff could not be told by email" in shop.alarms(), within=60)
+    staff(shop)
+    until(lambda: "Your staff could not be told" not in shop.alarms())

@@ -43,10 +43,16 @@ def submit(store: Store, kind: str = "dine_in", **more: str) -> str:
 
 
 def report(
-    store: Store, order: str, state: OrderState, proof: Proof = Proof.NONE, box: str = BOX, attempt: int = 1
+    store: Store,
+    order: str,
+    state: OrderState,
+    proof: Proof = Proof.NONE,
+    box: str = BOX,
+    attempt: int = 1,
+    cancelled: bool = False,
 ) -> bool:
     with store.write() as connection:
-        message = new(Report, order=order, state=state, proof=proof, attempt=attempt)
+        message = new(Report, order=order, state=state, proof=proof, attempt=attempt, cancelled=cancelled)
         return reports.reported(connection, M, box, message)
 
 
@@ -55,6 +61,13 @@ def state(store: Store, order: str) -> str:
         view = views.order(connection, M, order)
     assert view is not None
     return view.state
+
+
+def code(store: Store, order: str) -> str:
+    with store.read() as connection:
+        view = views.order(connection, M, order)
+    assert view is not None
+    return view.reason_code
 
 
 def told(store: Store) -> list[str]:
@@ -152,11 +165,56 @@ def test_cancel_before_the_box_has_it_and_after(store: Store) -> None:
     assert state(store, late) == "cancelling"
     report(store, late, S.CANCELLED)
     assert state(store, late) == "cancelled"
-    report(store, missed, S.PRINTED, Proof.L1)
-    assert state(store, missed) == "printed"
+    report(store, missed, S.PRINTED, Proof.L1)  # said before the cancel came to it: that is still on its way
+    assert state(store, missed) == "cancelling" and "cancel" in told(store)
+    report(store, missed, S.PRINTED, Proof.L1, cancelled=True)
+    assert (state(store, missed), code(store, missed)) == ("printed", "stopped") and "cancel" not in told(store)
     assert told(store) == []
+    with store.write() as connection:
+        orders.cancel(connection, M, missed, "key", "a second tap does no harm", RULES)
+    assert told(store) == []
+
+
+def test_what_is_on_paper_is_cancelled_by_a_slip_that_says_stop_for_a_day(store: Store) -> None:
+    order, old = submit(store), submit(store)
+    for one in (order, old):
+        report(store, one, S.PRINTED, Proof.L2)
+    with store.write() as connection:
+        changed = schema.orders.c.changed_at - orders.STOP_MS
+        connection.execute(sa.update(schema.orders).where(schema.orders.c.id == old).values(changed_at=changed))
     with store.write() as connection, pytest.raises(orders.WrongState):
-        orders.cancel(connection, M, missed, "key", "too late", RULES)
+        orders.cancel(connection, M, old, "key", "eaten long ago", RULES)
+    with store.write() as connection:
+        orders.cancel(connection, M, order, "platform", "the customer called", RULES)
+    assert (state(store, order), told(store)) == ("cancelling", ["cancel"])
+    assert not report(store, order, S.PRINTED, Proof.L2)  # an old message once more: the box has not heard of it
+    assert (state(store, order), told(store)) == ("cancelling", ["cancel"])
+    assert report(store, order, S.PRINTED, Proof.L2, cancelled=True)
+    assert (state(store, order), code(store, order), told(store)) == ("printed", "stopped", [])
+    with store.read() as connection:
+        view = views.order(connection, M, order)
+    assert view is not None and "cancelled after it was printed" in view.says
+    with store.write() as connection:
+        orders.reprint(connection, M, order, "ann", "they want it after all", RULES)
+    assert (state(store, order), code(store, order)) == ("reprinting", "")
+
+
+def test_a_kitchen_that_was_not_told_to_stop_is_an_alarm_and_the_paper_stays_true(store: Store) -> None:
+    order = submit(store)
+    report(store, order, S.PRINTED, Proof.L1)
+    with store.write() as connection:
+        orders.cancel(connection, M, order, "ann", "no fish", RULES)
+        connection.execute(sa.update(schema.orders).values(expires_at=1))
+        overdue.expire(connection, RULES)
+    assert (state(store, order), code(store, order)) == ("printed", "stopped")
+    assert alarm_kinds(store) == ["order_stop"]
+    report(store, order, S.PRINTED, Proof.L1, cancelled=True)  # the box is back
+    assert alarm_kinds(store) == []
+
+
+def alarm_kinds(store: Store) -> list[str]:
+    with store.read() as connection:
+        return [alarm["kind"] for alarm in views.standing_alarms(connection, M)]
 
 
 def test_a_cancel_that_the_box_never_answers_is_told_as_unknown(store: Store) -> None:

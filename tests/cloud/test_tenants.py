@@ -108,6 +108,7 @@ OWN_ONLY = {  # lists and actions without an id: they show the caller's own thin
     "/setup/tables/sheet/{kind}",
     "/setup/notices",
     "/setup/notices/{way}",
+    "/setup/notices/staff",
     "/setup/people",
     "/setup/password",
     "/setup/keys",
