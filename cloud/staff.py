@@ -103,7 +103,7 @@ def failed(connection: sa.Connection, row: Any, problem: str) -> None:
 
 
 def _untold(at: int) -> list[sa.ColumnElement[bool]]:
-    stood = staff.c.after_s * 1000
+    stood = sa.cast(staff.c.after_s, sa.BigInteger) * 1000  # PostgreSQL would take `at` for a small number too
     return [
         alarms.c.cleared_at.is_(None),
         alarms.c.kind.in_(KINDS),
