@@ -9,8 +9,10 @@ from typing import Any
 from agent.slips import Slip
 from config.load import ConfigError
 from config.models import find_model, load_model
+from receipt.script import undrawn
 from receipt.slip import Paper, paper_of
 from wire import paper as wire_paper
+from wire.messages import OrderContent
 
 log = logging.getLogger("tillwire.agent")
 
@@ -56,10 +58,23 @@ def fault_sound(status: dict[str, Any] | None) -> str:
     return "fault_offline" if status.get("online") is False and not status.get("error") else "fault"
 
 
+def undrawable(content: OrderContent, on: Paper) -> str:
+    """The letters of an order that neither the printer nor a font of this box has."""
+    texts = [content.table, content.customer, content.note, content.address]
+    for item in content.items:
+        texts += [item.name, item.note, *item.options, *item.allergens]
+    return undrawn("".join(text for text in texts if on.script.encode(text) is None))
+
+
 def render(slip: Slip, on: Paper | None = None) -> bytes:
     """The slip's bytes. Loads the encoder where it is not loaded yet: call it outside the loop."""
     what = slip.what()
     assert what is not None
+    if boxes := undrawable(what.content, on or Paper()):
+        log.warning(
+            "slip=%s letters=%r no font of this box has them: they are empty boxes on paper;"
+            " apt install fonts-noto-core fonts-noto-cjk", slip.name, boxes[:40],
+        )  # fmt: skip
     return wire_paper.slip_bytes(
         what.content, what.style, on or Paper(), part=slip.part, label=what.label, copy_number=slip.copy_number,
         copies=slip.copies, mark=slip.mark, copy=slip.copy,

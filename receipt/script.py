@@ -19,22 +19,28 @@ from typing import Any
 from receipt.codepages import ESCPOS_PAGES
 
 CELL, ROW = 12, 32  # dots of a column, and of a drawn line of normal height
-FONTS = (
-    "DejaVuSansMono.ttf",
-    "DejaVuSans.ttf",
-    "NotoSansCJK-Regular.ttc",
-    "NotoSerifCJK-Regular.ttc",
-    "NotoSerifCJK-Bold.ttc",
-    "wqy-microhei.ttc",
-    "wqy-zenhei.ttc",
-    "NotoSansThai-Regular.ttf",
-    "NotoSansDevanagari-Regular.ttf",
-    "NotoSansArabic-Regular.ttf",
-    "NotoSansHebrew-Regular.ttf",
-    "FreeSans.ttf",
-    "unifont.otf",
-    "unifont.ttf",
+FONTS = (  # (plain, bold), in the order in which they are tried
+    ("DejaVuSansMono.ttf", "DejaVuSansMono-Bold.ttf"),
+    ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf"),
+    ("NotoSansCJK-Regular.ttc", "NotoSansCJK-Bold.ttc"),
+    ("NotoSerifCJK-Regular.ttc", "NotoSerifCJK-Bold.ttc"),
+    ("wqy-microhei.ttc", ""),
+    ("wqy-zenhei.ttc", ""),
+    ("NotoSansThai-Regular.ttf", "NotoSansThai-Bold.ttf"),
+    ("NotoSansDevanagari-Regular.ttf", "NotoSansDevanagari-Bold.ttf"),
+    ("NotoSansBengali-Regular.ttf", "NotoSansBengali-Bold.ttf"),
+    ("NotoSansTamil-Regular.ttf", "NotoSansTamil-Bold.ttf"),
+    ("NotoSansKhmer-Regular.ttf", "NotoSansKhmer-Bold.ttf"),
+    ("NotoSansMyanmar-Regular.ttf", "NotoSansMyanmar-Bold.ttf"),
+    ("NotoSansLao-Regular.ttf", "NotoSansLao-Bold.ttf"),
+    ("NotoSansArabic-Regular.ttf", "NotoSansArabic-Bold.ttf"),
+    ("NotoSansHebrew-Regular.ttf", "NotoSansHebrew-Bold.ttf"),
+    ("FreeSans.ttf", "FreeSansBold.ttf"),
+    ("unifont.otf", ""),
+    ("unifont.ttf", ""),
 )
+NUMBERS = re.compile(r"[*0-9][*0-9:./, -]*[0-9]")
+NOBODYS = "\U000ffffd"  # a character that no font has
 _AT_ONCE = re.compile(rb"\x10(?=[\x04\x05\x14])")
 
 
@@ -95,23 +101,28 @@ class Script:
 def draw(
     text: str, columns: int, *, wide: int = 1, tall: int = 1, bold: bool = False, centre: bool = False, right: str = ""
 ) -> bytes:
-    """A line as a raster picture (GS v 0), so many columns of 12 dots wide; `right` stands at its right edge. Text that
-    runs from right to left begins there."""
+    """A line as a raster picture (GS v 0), so many columns of 12 dots wide; `right` stands at its right edge. Where the
+    text runs from right to left it begins at that edge, and `right` stands at the left one."""
     from PIL import Image
 
     room = columns * CELL // 8 * 8
+    leftwards = _leftwards(text)
     price = _letters(right, tall, bold) if right else None
     left_over = room - (price.width + CELL if price is not None else 0)
-    line = _letters(text, tall, bold)
+    line = _letters(text, tall, bold, leftwards)
     line = line.resize((max(1, min(line.width * wide // tall, left_over)), ROW * tall))
-    leftwards = any(unicodedata.bidirectional(c) in ("R", "AL") for c in text[:40] if c.isalpha())
     paper = Image.new("L", (room, ROW * tall), 0)
-    at = (room - line.width) // 2 if centre else left_over - line.width if leftwards else 0
+    at = (room - line.width) // 2 if centre else room - line.width if leftwards else 0
     paper.paste(line, (at, 0))
     if price is not None:
         price = price.resize((min(price.width * wide // tall, room), ROW * tall))
-        paper.paste(price, (room - price.width, 0))
+        paper.paste(price, (0 if leftwards else room - price.width, 0))
     return raster(room, ROW * tall, paper.point(lambda level: 255 if level > 110 else 0).convert("1").tobytes())
+
+
+def undrawn(text: str) -> str:
+    """The characters of a text that no font of this machine has: on paper they would be empty boxes."""
+    return "".join(sorted({c for c in text if not c.isspace() and not any(_has(plain, c) for plain, _ in FONTS)}))
 
 
 def raster(width: int, height: int, data: bytes) -> bytes:
@@ -121,17 +132,29 @@ def raster(width: int, height: int, data: bytes) -> bytes:
     return b"\x1dv0\x00" + (width // 8).to_bytes(2, "little") + height.to_bytes(2, "little") + data
 
 
-def _letters(text: str, tall: int, bold: bool) -> Any:
-    """The text on a picture of its own size, white on black."""
-    from PIL import Image, ImageDraw
+def _letters(text: str, tall: int, bold: bool, leftwards: bool = False) -> Any:
+    """The text on a picture of its own size, white on black. Each stretch of it in the first font that has it."""
+    from PIL import Image, ImageDraw, features
 
-    font = _font(text, 22 * tall)
-    left, _, right, _ = font.getbbox(text)
-    line = Image.new("L", (max(int(right - left), 1), ROW * tall), 0)
-    ImageDraw.Draw(line).text(
-        (-left, 24 * tall), text, fill=255, font=font, anchor="ls", stroke_width=int(bold and tall > 1)
-    )
+    way: dict[str, Any] = {"direction": "rtl"} if leftwards and features.check("raqm") else {}
+    if way:  # dates, times and amounts keep their order among letters that run the other way
+        text = NUMBERS.sub("\u2066\\g<0>\u2069", text)
+    runs = [(piece, *_font(names, 22 * tall, bold)) for piece, names in _runs(text)]
+    widths = [round(font.getlength(piece, **way)) + twice for piece, font, twice in runs]
+    line = Image.new("L", (max(sum(widths), 1), ROW * tall), 0)
+    pen, at = ImageDraw.Draw(line), 0
+    for (piece, font, twice), width in (
+        reversed([*zip(runs, widths, strict=True)]) if leftwards else zip(runs, widths, strict=True)
+    ):
+        for shift in range(twice + 1):  # where there is no bold font: struck twice, as a printer does it
+            pen.text((at + shift, 24 * tall), piece, fill=255, font=font, anchor="ls", **way)
+        at += width
     return line
+
+
+def _leftwards(text: str) -> bool:
+    ways = [unicodedata.bidirectional(c) for c in text if c.isalpha()]
+    return 2 * sum(way in ("R", "AL") for way in ways) > len(ways)
 
 
 def _paged(text: str, page: int) -> bytes | None:
@@ -196,18 +219,33 @@ def _loaded(name: str, size: int) -> Any:
         return None
 
 
-def _font(text: str, size: int) -> Any:
-    """The font of the list that has most of these characters; Pillow's own where the machine has none."""
+@lru_cache(maxsize=4096)
+def _has(name: str, character: str) -> bool:
+    font = _loaded(name, 16)
+    return font is not None and bytes(font.getmask(character)) != bytes(font.getmask(NOBODYS))
+
+
+def _runs(text: str) -> list[tuple[str, tuple[str, str]]]:
+    """The text in stretches, each with the fonts that have it. The one that has most of it has all that it can."""
+    characters = set(text) - {" "}
+    best = max(FONTS, key=lambda names: sum(_has(names[0], c) for c in characters))
+    runs: list[tuple[str, tuple[str, str]]] = []
+    for c in text:
+        names = runs[-1][1] if runs else best
+        if not (c.isspace() or unicodedata.combining(c) or unicodedata.category(c) in ("Mn", "Cf")):
+            names = best if _has(best[0], c) else next((fonts for fonts in FONTS if _has(fonts[0], c)), best)
+        if runs and runs[-1][1] == names:
+            runs[-1] = (runs[-1][0] + c, names)
+        else:
+            runs.append((c, names))
+    return runs
+
+
+def _font(names: tuple[str, str], size: int, bold: bool) -> tuple[Any, int]:
+    """-> (the font; Pillow's own where the machine has none, dots by which it is to be struck twice)."""
     from PIL import ImageFont
 
-    found = [font for name in FONTS if (font := _loaded(name, size)) is not None]
-    characters = set(text) - {" "}
-    best, most = None, -1
-    for font in found:
-        missing = bytes(font.getmask("\U000ffffd"))
-        shown = sum(bytes(font.getmask(c)) != missing for c in characters)
-        if shown > most:
-            best, most = font, shown
-        if shown == len(characters):
-            break
-    return best or ImageFont.load_default(size)
+    plain, heavy = names
+    if bold and heavy and (found := _loaded(heavy, size)) is not None:
+        return found, 0
+    return _loaded(plain, size) or ImageFont.load_default(size), int(bold)

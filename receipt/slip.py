@@ -26,6 +26,7 @@ COLUMNS = 42  # of the normal font on 80 mm paper; 32 on 58 mm
 MOST_LINES = 400  # about 1.5 m of paper
 MOST_DRAWN = 400_000  # bytes of lines that have to be drawn; the relay takes slips of 512 KiB
 KINDS = ("dine_in", "takeaway", "delivery")
+OWN = ("table", "shop")  # channels of our own: the order's kind says it already
 CLOSING = frozenset("，。、；：？！）］｝」』】》〉ー々")  # begin no line
 OPENING = frozenset("（［｛「『【《〈")  # end no line
 COMMANDS = (
@@ -162,7 +163,7 @@ def render(
     if slip.copies > 1 or slip.part not in ("", "main"):
         name = clean(slip.label or slip.part.capitalize()) if slip.part not in ("", "main") else "Slip"
         out.middle(f"{name} {slip.copy_number}/{slip.copies}" if slip.copies > 1 else name, bold=True)
-    out.middle(" ".join(filter(None, (clean(slip.shop), clean(slip.channel)))))
+    out.middle(" - ".join(filter(None, (clean(slip.shop), "" if slip.channel in OWN else clean(slip.channel)))))
     if slip.due_at:
         out.tall(f"{say['due']}: {clean(slip.due_at)}")
     out.rule()

@@ -128,7 +128,7 @@ Architecture: $arch
 Maintainer: Tillwire <tillwire@localhost>
 Installed-Size: $(du -sk "$root" "$tree$release" | awk '{ n += $1 } END { print n }')
 Depends: python3 (>= $python), python3 (<< $next), $sound, libusb-1.0-0, systemd, openssl
-Recommends: alsa-utils
+Recommends: alsa-utils, fonts-dejavu-core, fonts-noto-core, fonts-noto-cjk
 Section: net
 Priority: optional
 Description: the box between a shop's till and its receipt printer

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from receipt.script import Script
+from receipt.script import Script, draw, undrawn
 from receipt.slip import Paper, Slip, SlipItem, clean, render, wrap
 
 ORDER = Slip(
@@ -174,6 +175,51 @@ def test_what_the_printer_has_no_letters_for_is_drawn_and_never_a_question_mark(
     assert not any(b"?" in c for c in commands(job) if c not in pictures)
 
 
+def dots(text: str, **style: object) -> Image.Image:
+    """A drawn line as a picture, black on white."""
+    raw = draw(text, 32, **style)  # type: ignore[arg-type]
+    width, height = 8 * int.from_bytes(raw[4:6], "little"), int.from_bytes(raw[6:8], "little")
+    return Image.frombytes("1", (width, height), raw[8:])
+
+
+def ink(picture: Image.Image) -> int:
+    return sum(level > 0 for level in picture.convert("L").tobytes())
+
+
+@pytest.mark.parametrize("text", ["알레르기: 대두", "مسببات الحساسية", "Сельдерей"])
+def test_bold_is_bold_where_it_is_drawn(text: str) -> None:
+    assert ink(dots(text, bold=True)) > 1.15 * ink(dots(text))
+
+
+def test_arabic_begins_at_the_right_edge_and_its_price_stands_at_the_left_one() -> None:
+    left, _, right, _ = dots("2 x شاورما", right="37.00").getbbox() or (0, 0, 0, 0)
+    assert right >= 382 and left <= 4
+    assert (dots("2 x شاورما").getbbox() or (0,))[0] > 150
+    assert (dots("2 x Борщ", right="37.00").crop((0, 0, 60, 32)).getbbox() or (99,))[0] < 10
+
+
+def test_a_date_keeps_its_order_among_arabic_letters() -> None:
+    def tail(text: str) -> bytes:
+        """The leftmost stretch: what is read last."""
+        picture = dots(text)
+        left = (picture.getbbox() or (0,))[0]
+        return picture.crop((left, 0, left + 100, 32)).tobytes()
+
+    assert tail("الوقت 2026-11-22") == tail("الموعد 2026-11-22")
+    day = dots("2026-11-22").getbbox() or (0, 0, 0, 0)
+    seen = dots("ا 2026-11-22").getbbox() or (0, 0, 0, 0)
+    first = dots("2026-11-22").crop((day[0], 0, day[0] + 40, 32)).tobytes()
+    assert dots("ا 2026-11-22").crop((seen[0], 0, seen[0] + 40, 32)).tobytes() == first  # the year comes first
+
+
+def test_each_letter_of_a_line_is_drawn_in_a_font_that_has_it() -> None:
+    if undrawn("ไทย한국漢"):
+        pytest.skip("this machine has no Thai font (apt install fonts-noto-core)")
+    one, two = dots("ไทย"), dots("한국 ไทย")
+    assert (two.getbbox() or (0, 0, 0))[2] > (one.getbbox() or (0, 0, 0))[2]
+    assert undrawn("Soup ไทย \U000ffffd") == "\U000ffffd"
+
+
 def test_a_printer_without_pictures_gets_what_can_be_spelled() -> None:
     job = render(Slip(number="1", kind="dine_in", items=(SlipItem("김치 soup", 2),)), script=Script(raster=False))
     assert b"soup" in job and b"\x1dv0" not in job
@@ -270,7 +316,6 @@ def test_a_logo_that_is_a_bomb_is_refused_before_it_is_decoded(bomb: bytes) -> N
 def test_a_logo_is_black_and_white_and_fits_the_paper() -> None:
     import io
 
-    from PIL import Image
 
     from receipt import logo
 
