@@ -5,8 +5,10 @@ The harness is the till and the printer. A receipt counts as accepted when the p
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from bench import forward_peers, harness
 from tests.simulators.system import BIN, BOX, MERCHANT, PASSWORD, USER
@@ -20,14 +22,13 @@ control = "$dir/relay.sock"
 url = "tcp://127.0.0.1:$port1"
 [pos.till]
 url = "tcp://127.0.0.1:$port2"
-[capture]
-keep_days = 0
 [cloud]
 broker = "mqtt://127.0.0.1:$port3"
 password_file = "$dir/password"
 [alerts]
 sound = false
 """
+DELETES = "[capture]\nkeep_days = 0\n"  # what is acknowledged is deleted at once, and not after a week
 CLOUD = """\
 [web]
 listen = "127.0.0.1:$port4"
@@ -52,7 +53,7 @@ START_CLOUD = f"""\
 }}
 exec {BIN}/tillwire-cloud --config $dir/cloud.toml all
 """
-SPEC = {
+SPEC: dict[str, Any] = {
     "name": "tillwire",
     "feed": "pos:127.0.0.1:$port2",
     # What a killed relay had not finished, or not put on paper, arrives too (partial; delivered none): the till
@@ -79,7 +80,9 @@ SPEC = {
 
 def main(quick: bool = False) -> int:
     with tempfile.TemporaryDirectory() as folder:
-        specs = harness.write(Path(folder, "agents.json"), [SPEC])
+        deletes = copy.deepcopy(SPEC)
+        deletes["processes"]["agent"]["files"]["agent.toml"] += DELETES
+        specs = harness.write(Path(folder, "agents.json"), [deletes])
         beside = harness.write(Path(folder, "beside.json"), [SPEC, *forward_peers.specs(f"{BIN}/nats-server")])
         speed = harness.run(
             "forward_bench.py", beside, "--victims", "none", "--trials", "1" if quick else "3", "-n", "500",

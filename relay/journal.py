@@ -33,6 +33,7 @@ CHECKPOINT_AFTER = 2 * 1024 * 1024  # bytes written to the WAL since the last on
 CHECKPOINT_AT_ONCE = 16 * 1024 * 1024
 TRY_AGAIN_S = 2.0  # when the disk was full
 CALM_S = 1.0  # nothing came for so long: the next cut is not likely to come during a checkpoint
+RIDE_S = 0.002  # what need not be on disk at once waits so long for something that must: one commit for both
 STUCK_MOST = 8 * 1024 * 1024  # bytes that may wait for a slow disk
 log = logging.getLogger("relay.journal")
 
@@ -203,13 +204,9 @@ class Journal:
         priority.ordinary()
         stopping = False
         while not stopping:
-            ops: list[_Op | None] = []
-            try:
-                ops.append(self._queue.get(timeout=self._patience()))
-                while True:
-                    ops.append(self._queue.get_nowait())
-            except queue.Empty:
-                pass
+            ops = self._taken(self._patience())
+            if ops and all(op is not None and op.soft and not op.pours for op in ops):
+                ops += self._taken(RIDE_S)
             stopping = None in ops
             writes = [op for op in ops if op is not None and op is not _NUDGE]
             self._pouring = bool(writes) and writes[-1].pours
@@ -226,6 +223,16 @@ class Journal:
         if self._store is not None:
             self._checkpoint("TRUNCATE")
             self._store.close()
+
+    def _taken(self, wait_s: float | None) -> list[_Op | None]:
+        """All that is in the queue; waits for the first."""
+        ops: list[_Op | None] = []
+        try:
+            ops.append(self._queue.get(timeout=wait_s))
+            while True:
+                ops.append(self._queue.get_nowait())
+        except queue.Empty:
+            return ops
 
     def _patience(self) -> float | None:
         """How long to wait for work when there is something to do without; None: for ever."""
