@@ -316,7 +316,6 @@ def test_a_logo_that_is_a_bomb_is_refused_before_it_is_decoded(bomb: bytes) -> N
 def test_a_logo_is_black_and_white_and_fits_the_paper() -> None:
     import io
 
-
     from receipt import logo
 
     out = io.BytesIO()
