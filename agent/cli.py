@@ -252,6 +252,7 @@ def alert_test(config: str, sound: str, say: str) -> None:
     import asyncio
     import tempfile
 
+    from agent.clips import Clips
     from agent.player import Player, SilentError
 
     box = _box(config)
@@ -264,7 +265,7 @@ def alert_test(config: str, sound: str, say: str) -> None:
 
     async def play() -> str:
         with tempfile.TemporaryDirectory() as folder:
-            player = Player(box.alerts, buzz, Path(folder))
+            player = Player(box.alerts, buzz, Path(folder), Clips(Path(box.box.state_dir, "clips")))
             try:
                 return await player.play(sound, say.split())
             finally:

@@ -51,6 +51,7 @@ class Commands:
         self._known: dict[str, Callable[[dict[str, Any]], Awaitable[Answer]]] = {
             "test_slip": self._test_slip,
             "play_sound": self._play_sound,
+            "sound": self._sound,
             "acknowledge": self._acknowledge,
             "identify": self._identify,
             "reread": self._reread,
@@ -134,6 +135,20 @@ class Commands:
     async def _play_sound(self, args: dict[str, Any]) -> Answer:
         way = await self.alerts.player.play(str(args.get("sound") or "test"), str(args.get("say") or "test").split())
         return f"played by {way}", {"way": way}
+
+    async def _sound(self, args: dict[str, Any]) -> Answer:
+        """The merchant's own sound for an event: {event, data}; without data it is taken away."""
+        event, data, clips = str(args.get("event") or ""), args.get("data"), self.alerts.player.clips
+        if clips is None:
+            raise Failed("this box keeps no sounds")
+        try:
+            if data:
+                await asyncio.to_thread(clips.keep, event, bytes(data))
+            else:
+                await asyncio.to_thread(clips.remove, event)
+        except (OSError, TypeError, ValueError) as error:
+            raise Failed(f"the sound for {event[:40]!r} cannot be kept: {error}") from error
+        return f"{'kept' if data else 'taken away'}: {event}", {}
 
     async def _acknowledge(self, args: dict[str, Any]) -> Answer:
         named = args.get("alerts")

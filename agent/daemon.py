@@ -13,6 +13,7 @@ from agent import boot_slip, clock, profiles, state
 from agent.alerts import Alerts
 from agent.button import Button
 from agent.child import Reader
+from agent.clips import Clips
 from agent.commands import Commands
 from agent.door import Door, Refused, RelayGone
 from agent.feed_button import FeedButton
@@ -47,7 +48,8 @@ class Agent:
         self.supervisor = Supervisor()
         self.store = Store(box.agent_db)
         self.door = Door(box.box.control)
-        self.player = Player(box.alerts, self._buzz, Path(box.box.state_dir, "sounds"))
+        self.clips = Clips(Path(box.box.state_dir, "clips"))
+        self.player = Player(box.alerts, self._buzz, Path(box.box.state_dir, "sounds"), self.clips)
         self.alerts = Alerts(box.alerts, self.store, self.player)
         self.mqtt = Mqtt(box.cloud, self.name, self._will)
         self.uplink = Uplink(self.mqtt, self.store, self.door)

@@ -96,6 +96,7 @@ class Health:
             clock=clock.now(),
             alerts=self.alerts.names(),
             links=self.links,
+            sounds=self.alerts.player.clips.held() if self.alerts.player.clips else {},
             update=self.updates.text,
         )
 

@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from agent import voice
+from agent.clips import Clips
 from config.box import Alerts
 
 log = logging.getLogger("tillwire.agent")
@@ -32,6 +33,10 @@ class SilentError(Exception):
     """Nothing could make this sound; the message names what was tried."""
 
 
+def _in(folder: Path) -> Callable[[str], Path | None]:
+    return lambda stem: folder / f"{stem}.wav"
+
+
 def _is_sound(path: Path) -> bool:
     try:
         with wave.open(str(path), "rb") as sound:
@@ -43,9 +48,13 @@ def _is_sound(path: Path) -> bool:
 
 class Player:
     def __init__(
-        self, alerts: Alerts, buzz: Callable[[], Awaitable[bool]] | None = None, cache: Path | None = None
+        self,
+        alerts: Alerts,
+        buzz: Callable[[], Awaitable[bool]] | None = None,
+        cache: Path | None = None,
+        clips: Clips | None = None,
     ) -> None:
-        self.settings, self.cache = alerts, cache
+        self.settings, self.cache, self.clips = alerts, cache, clips
         self.folder = Path(alerts.sounds_dir) if alerts.sounds_dir else SHIPPED
         self.last_way = ""  # simpleaudio | aplay | buzzer: what played last
         self._buzz = buzz
@@ -54,11 +63,14 @@ class Player:
         self._turn = asyncio.Lock()
 
     def path(self, name: str) -> Path:
-        """The shop's own sound of that name, else the shipped one; a wrong or missing name falls back to `fault`."""
-        for folder in (self.folder, SHIPPED):
-            for stem in (name, name.rpartition("_")[0], "fault"):
-                if stem and (found := folder / f"{stem}.wav").is_file() and _is_sound(found):
-                    return found
+        """The merchant's own sound of that name (agent/clips.py), else that of the shop's folder, else the shipped one.
+        A wrong or missing name falls back to `fault`."""
+        own = self.clips.files() if self.clips else {}
+        for stems in ((name, name.rpartition("_")[0]), ("fault",)):
+            for find in (own.get, _in(self.folder), _in(SHIPPED)):
+                for stem in stems:
+                    if stem and (found := find(stem)) is not None and found.is_file() and _is_sound(found):
+                        return found
         return SHIPPED / "fault.wav"
 
     async def play(self, name: str, say: Sequence[str] = ()) -> str:

@@ -13,7 +13,8 @@ from cloud.store.database import Store
 from cloud.store.schema import boxes, epochs, outbox
 from wire.messages import Command, encode, new, now_ms
 
-LONG = ("new_epoch", "update")  # commands that are done days later: an update waits for the night
+LONG_MS = 7 * 86_400_000
+LONG = ("new_epoch", "update", "sound")  # commands that wait for a box so long: an update is done at night
 
 
 class Owners:
@@ -59,8 +60,15 @@ def revoke(connection: sa.Connection, merchant: str, box: str, who: str) -> bool
     return True
 
 
-def command(connection: sa.Connection, merchant: str, box: str, name: str, args: dict[str, Any] | None = None) -> str:
-    """Queue a command for a box -> its id, that the result will name."""
+def command(
+    connection: sa.Connection,
+    merchant: str,
+    box: str,
+    name: str,
+    args: dict[str, Any] | None = None,
+    about: str | None = None,
+) -> str:
+    """Queue a command for a box -> its id, that the result will name. `about`: what it is to be found by."""
     message = new(Command, name=name, args=args or {})
     at = now_ms()
     connection.execute(
@@ -70,13 +78,20 @@ def command(connection: sa.Connection, merchant: str, box: str, name: str, args:
             box=box,
             leaf="commands",
             what="command",
+            part=about,
             payload=encode(message),
             created_at=at,
             next_at=at,
-            expires_at=at + 7 * 86_400_000 if name in LONG else at + 3_600_000,
+            expires_at=at + LONG_MS if name in LONG else at + 3_600_000,
         )
     )
     return message.id
+
+
+def give_up(connection: sa.Connection, merchant: str, command_id: str) -> None:
+    """A command that nobody wants any more is not sent again."""
+    mine = (outbox.c.merchant_id == merchant, outbox.c.id == command_id)
+    connection.execute(sa.update(outbox).where(*mine).values(done_at=now_ms()))
 
 
 def renew_epoch(connection: sa.Connection, merchant: str, box: str, epoch: str) -> None:

@@ -34,6 +34,7 @@ from cloud.api.shapes import (
     from_iso,
 )
 from cloud.api.shops import Shops
+from cloud.api.sounds import Sounds
 from cloud.api.webhooks import Hooks
 from cloud.auth import Who
 from cloud.console.paper import POLICY, html_of, png_of
@@ -342,7 +343,7 @@ def event_list(
     return EventsOut(found, found[-1].n if found else after)
 
 
-ROUTES: Sequence[Any] = (Orders, Receipts, Boxes, Shops, Channels, Doors, ShopRules, Menus, event_list, Hooks)
+ROUTES: Sequence[Any] = (Orders, Receipts, Boxes, Shops, Sounds, Channels, Doors, ShopRules, Menus, event_list, Hooks)
 
 
 def _reason(data: ReasonIn) -> str:

@@ -30,6 +30,7 @@ from cloud.console import (
     receipts,
     setup,
     slip_page,
+    sounds,
     tables,
     teach,
 )
@@ -60,6 +61,7 @@ PAGES = (
     order_rules,
     printing,
     slip_page,
+    sounds,
     teach,
 )
 
@@ -70,13 +72,13 @@ class Console:
     def __init__(self, cloud: Context) -> None:
         self.desk = Desk(cloud)
 
-    def routes(self) -> list[Any]:
-        handlers = [handler for page in PAGES for handler in page.routes(self.desk)]
     def astray(self, request: Ask, error: Exception) -> Response[Any]:
         """An address that nothing answers: a page for people, problem+json for programs."""
         api = request.url.path.startswith("/v1/")
         return from_exception(error).response() if api else self.desk.problem(request, error)
 
+    def routes(self) -> list[Any]:
+        handlers = [handler for page in PAGES for handler in page.routes(self.desk)]
         desk = self.desk
 
         def logged_out(

@@ -47,6 +47,7 @@ SETUP: tuple[Place, ...] = (
     Place("rules.orders.title", "/setup/orders", scope="orders:write", about="rules.orders.card"),
     Place("rules.printing.title", "/setup/printing", scope="orders:write", about="rules.printing.card"),
     Place("rules.slip.title", "/setup/slip", scope="orders:write", about="rules.slip.card"),
+    Place("rules.sounds.title", "/setup/sounds", scope="orders:write", about="rules.sounds.card"),
     Place("counter.menu.title", "/setup/menu", scope="orders:read", about="counter.menu.card"),
     Place("counter.tables.title", "/setup/tables", scope="orders:write", about="counter.tables.card"),
     Place("counter.notices.title", "/setup/notices", scope="owner", about="counter.notices.card"),

@@ -43,6 +43,7 @@ PAGES = (
     "/setup/orders?rule=new&try=1&channel=shop&kind=takeaway&day=0&clock=12:00",
     "/setup/printing?part=new",
     "/setup/slip",
+    "/setup/sounds",
     "/setup/front",
     "/setup/menu",
     "/setup/tables",

@@ -77,6 +77,10 @@ OWN_ONLY = {  # lists and actions without an id: they show the caller's own thin
     "/setup/printing",
     "/setup/slip",
     "/setup/slip/picture",
+    "/setup/sounds",
+    "/setup/sounds/{event}",
+    "/v1/sounds",
+    "/v1/sounds/{event}",
     "/v1/analytics/{figure}",
     "/v1/customers",
     "/alarms/clear",
@@ -184,6 +188,7 @@ def theirs(cloud: Cloud, cafe: httpx.Client, front: SimulatedBox) -> dict[str, s
         "table_id": table["id"],
         "kind": "red.pdf",
         "way": "sms",
+        "event": "fault",
     }
 
 
