@@ -277,7 +277,7 @@ class OddDay:
     usual: int  # the median of all days
 
 
-def odd_days(days: dict[date, Sums], least: int = 14, far: float = 3.5) -> list[OddDay]:
+def odd_days(days: dict[date, Sums], least: int = 14, far: float = 6.0) -> list[OddDay]:
     """Days on which far more was refunded and voided than usual: by the distance from the median in median distances
     (Iglewicz and Hoaglin 1993), which one large day does not spoil; days without any receipt are left out."""
     back = {day: v.refunded + v.voided for day, v in days.items() if v.receipts or v.refunds or v.voids}

@@ -28,7 +28,8 @@ MOST_COUNTED = 10_000
 SELDOM = 1000  # receipts with an item
 LAST_DAY = "9999-12-29"
 ONE_OF = ("shop", "box", "kind", "payment", "cashier", "table", "number", "last_four", "customer", "currency")
-INDEXED = {"number", "member", "last_four", "table", "customer", "item", "also", "category", "amount", "check"}
+INDEXED = {"number", "member", "last_four", "table", "customer", "amount", "check"}
+ITEMS = {"item", "also", "category"}  # an index leads to them where they are bought seldom
 COLUMN = {"table": "table_name", "customer": "customer_id"}
 HAS: dict[str, sa.ColumnElement[bool]] = {
     "tip": facts.c.tip != 0,
@@ -100,7 +101,7 @@ class Impossible(Exception):
 
 def find(connection: sa.Connection, merchant: str, wanted: Wanted, limit: int = 50, after: str = "") -> Found:
     """Raises Impossible."""
-    where = conditions(connection, merchant, wanted)
+    where, often = conditions(connection, merchant, wanted)
     ways = _ways(connection, merchant, wanted.q, wanted.currency or "") if wanted.q and not wanted.papers else []
     if ways:
         rows = _page(connection, [*where, sa.or_(*ways)], limit, after) if len(ways) == 1 else []
@@ -113,7 +114,7 @@ def find(connection: sa.Connection, merchant: str, wanted: Wanted, limit: int = 
     over = _over(merchant, wanted)
     if wanted.q:
         return _looked_through(connection, over, [*where, _says(wanted.q)], PAPERS_AT_A_LOOK, limit, after)
-    if _by_index(wanted):
+    if _by_index(wanted, often):
         return _cut(_page(connection, where, limit, after), limit)
     return _looked_through(connection, over, where, AT_A_LOOK, limit, after)
 
@@ -129,13 +130,14 @@ class Count:
 
 def counted(connection: sa.Connection, merchant: str, wanted: Wanted) -> Count:
     """Not for words on the paper."""
-    where = conditions(connection, merchant, wanted)
+    where, often = conditions(connection, merchant, wanted)
     ways = _ways(connection, merchant, wanted.q, wanted.currency or "") if wanted.q else [sa.true()]
     if not ways:
         return Count()
     c, more = facts.c, False
-    if not wanted.q and not _by_index(wanted):
-        far = sa.select(c["at"]).where(*_over(merchant, wanted)).order_by(c["at"].desc()).offset(LOOKED_AT).limit(1)
+    if not wanted.q and not _by_index(wanted, often):
+        most = AT_A_LOOK if often else LOOKED_AT
+        far = sa.select(c["at"]).where(*_over(merchant, wanted)).order_by(c["at"].desc()).offset(most).limit(1)
         if (last := connection.execute(far).scalar()) is not None:
             where.append(c["at"] > last)
             more = True
@@ -147,10 +149,10 @@ def counted(connection: sa.Connection, merchant: str, wanted: Wanted) -> Count:
     return Count(count, {row[0]: int(row[2] or 0) for row in rows if row[2]}, more or count >= MOST_COUNTED)
 
 
-def _by_index(wanted: Wanted) -> bool:
-    """Whether an index leads to what is wanted, or nothing but days is."""
+def _by_index(wanted: Wanted, often: bool) -> bool:
+    """Whether an index leads to what is wanted, or nothing but days is. `often`: see conditions()."""
     asked = wanted.fields().keys()
-    return bool(asked & INDEXED) or not asked - {"first", "last"}
+    return bool(asked & INDEXED) or (bool(asked & ITEMS) and not often) or not asked - {"first", "last"}
 
 
 def _over(merchant: str, wanted: Wanted) -> list[sa.ColumnElement[bool]]:
@@ -170,9 +172,11 @@ def _some(query: sa.Select[Any]) -> sa.Select[Any]:
     return query.order_by(facts.c["at"].desc()).limit(MOST_COUNTED)
 
 
-def conditions(connection: sa.Connection, merchant: str, wanted: Wanted) -> list[sa.ColumnElement[bool]]:
-    """Without `q`. Raises Impossible."""
-    c = facts.c
+def conditions(connection: sa.Connection, merchant: str, wanted: Wanted) -> tuple[list[sa.ColumnElement[bool]], bool]:
+    """Without `q`; and whether it is about items that are all bought often, so that no index leads to them.
+    Raises Impossible."""
+    c, names = facts.c, _names(connection, merchant, wanted)
+    often = bool(names)
     where = _over(merchant, wanted)
     for name in ONE_OF:
         value = getattr(wanted, name)
@@ -201,11 +205,10 @@ def conditions(connection: sa.Connection, merchant: str, wanted: Wanted) -> list
             except ValueError:
                 raise Impossible(name) from None
             where.append({"eq": c.total == value, "ge": c.total >= value, "le": c.total <= value}[compare])
-    for item in filter(None, (wanted.item, wanted.also)):
-        where.append(_with_one_of(connection, merchant, [fold(item)], wanted))
-    if wanted.category is not None:
-        these = sa.select(items.c.item).where(items.c.merchant_id == merchant, items.c.category == wanted.category)
-        where.append(_with_one_of(connection, merchant, list(connection.execute(these).scalars()), wanted))
+    for one_of in names:
+        on_it, many = _with_one_of(connection, merchant, one_of, wanted)
+        where.append(on_it)
+        often = often and many
     if wanted.has:
         if wanted.has not in HAS:
             raise Impossible("has")
@@ -214,11 +217,23 @@ def conditions(connection: sa.Connection, merchant: str, wanted: Wanted) -> list
         where.append(c.to_check)
     if wanted.counted:
         where.append(c.counted)
-    return where
+    return where, often
 
 
-def _with_one_of(connection: sa.Connection, merchant: str, names: list[str], wanted: Wanted) -> sa.ColumnElement[bool]:
-    """Of what is bought seldom, the receipts are looked up; of what is bought often, enough are among the newest."""
+def _names(connection: sa.Connection, merchant: str, wanted: Wanted) -> list[list[str]]:
+    """Lists of items, of each of which one is on the receipt."""
+    out = [[fold(item)] for item in (wanted.item, wanted.also) if item]
+    if wanted.category is not None:
+        these = sa.select(items.c.item).where(items.c.merchant_id == merchant, items.c.category == wanted.category)
+        out.append(list(connection.execute(these).scalars()))
+    return out
+
+
+def _with_one_of(
+    connection: sa.Connection, merchant: str, names: list[str], wanted: Wanted
+) -> tuple[sa.ColumnElement[bool], bool]:
+    """Of what is bought seldom, the receipts are looked up; of what is bought often (True), enough are among the
+    newest."""
     one_of = sold.c.item == names[0] if len(names) == 1 else sold.c.item.in_(sorted(names))
     mine = [sold.c.merchant_id == merchant, one_of]
     mine += [sold.c.day >= wanted.first] if wanted.first else []
@@ -226,14 +241,14 @@ def _with_one_of(connection: sa.Connection, merchant: str, names: list[str], wan
     some = connection.execute(sa.select(sold.c.job_id).where(*mine).limit(SELDOM + 1)).scalars().all()
     if len(some) <= SELDOM:
         seldom: sa.ColumnElement[bool] = facts.c.job_id.in_(sorted(set(some)))
-        return seldom
+        return seldom, False
     often: sa.ColumnElement[bool] = sa.exists().where(
         *mine[:2],
         sold.c.day == facts.c.day,
         sold.c.job_id == facts.c.job_id,
         sold.c.n == facts.c.n,
     )
-    return often
+    return often, True
 
 
 def _weekday() -> sa.ColumnElement[str]:

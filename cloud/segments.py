@@ -58,7 +58,8 @@ def visits(connection: sa.Connection, merchant: str, currency: str, today: date)
     """Of all known customers. For each one the part of an index (ix_facts_visits) that is of the last year is read, so
     that the cost grows with a year's receipts and not with all there ever were."""
     c, start = facts.c, (today - timedelta(days=YEAR)).isoformat()
-    theirs = (c.merchant_id == merchant, c.customer_id == customers.c.id, c.counted)
+    # > "": else PostgreSQL does not see that ix_facts_visits, of known customers alone, is enough (100 s of 10 million)
+    theirs = (c.merchant_id == merchant, c.customer_id == customers.c.id, c.customer_id > "", c.counted)
     ours, sale = sa.case((c.currency == currency, 1), else_=0), sa.case((c.kind == "sale", 1), else_=0)
     days = (
         sa.select(

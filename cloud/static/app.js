@@ -195,6 +195,8 @@
   }
 
   localTimes(document);
+  for (const here of document.querySelectorAll(".tabs [aria-current], .choose .pill[aria-current]"))
+    here.scrollIntoView({ block: "nearest", inline: "center" });
   if (body.classList.contains("live")) {
     countdowns();
     setInterval(countdowns, 1000);
