@@ -21,6 +21,7 @@ import pytest
 
 from cloud import webhooks
 from tests.cloud.conftest import Cloud, until
+from wire.messages import OrderState, Proof
 
 
 class Platform:
@@ -106,7 +107,7 @@ def test_an_event_arrives_signed(shop: httpx.Client, platform: Platform) -> None
     made = order(shop)
     headers, body = platform.got.get(timeout=30)
     event = json.loads(body)
-    assert (event["type"], event["object"], event["data"]["state"]) == ("order.changed", made, "review")
+    assert (event["type"], event["object"], event["data"]["state"]) == ("order.changed", made, "submitted")
     assert made != before  # what happened before it was set up is not sent
     assert abs(int(headers["webhook-timestamp"]) - time.time()) < 60
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
@@ -123,14 +124,51 @@ def test_an_event_arrives_signed(shop: httpx.Client, platform: Platform) -> None
     assert shop.get(f"/v1/webhooks/{hook['id']}").status_code == 404
 
 
+def test_every_state_of_an_order_is_an_event(shop: httpx.Client, trying_out: Cloud) -> None:
+    """From submitted to printed, and each other way an order ends: as a platform pulls them."""
+    box = trying_out.box("Corner Cafe", "hook-front-1")
+    box.status()
+    after = shop.get("/v1/events?after=0&limit=200").json()["last"]
+    while (last := shop.get(f"/v1/events?after={after}&limit=200").json()["last"]) != after:
+        after = last
+
+    def states(order_id: str) -> list[str]:
+        found = shop.get(f"/v1/events?after={after}&limit=200").json()["events"]
+        return [e["data"]["state"] for e in found if e["kind"] == "order.changed" and e["object"] == order_id]
+
+    def says(order_id: str, *reports: OrderState, **more: Any) -> None:
+        for state in reports:
+            box.report(order_id, state, Proof.L1 if state is OrderState.PRINTED else Proof.NONE, **more)
+            until(lambda state=state: states(order_id)[-1] == state)
+
+    S = OrderState
+    table = {"kind": "dine_in", "table": "4", "items": [{"name": "Soup"}], "box": box.name}
+    printed, other, late = (shop.post("/v1/orders", json=table).json()["id"] for _ in range(3))
+    for one in (printed, other, late):
+        until(lambda one=one: "sent" in states(one))
+    says(printed, S.RECEIVED, S.PRINTING, S.PRINTED)
+    assert states(printed) == ["submitted", "accepted", "queued", "sent", "received", "printing", "printed"]
+    shop.post(f"/v1/orders/{printed}/reprint", json={})
+    shop.post(f"/v1/orders/{late}/cancel", json={"reason": "x"})
+    says(late, S.CANCELLED, cancelled=True)
+    says(other, S.FAILED)
+    says(other, S.UNCONFIRMED, tries=2)
+    shop.post(f"/v1/orders/{other}/close", json={"reason": "it was there"})
+    assert states(printed)[-1] == "reprinting" and states(late)[-2:] == ["cancelling", "cancelled"]
+    assert states(other)[-3:] == ["failed", "unconfirmed", "closed"]
+    gone = order(shop)
+    shop.post(f"/v1/orders/{gone}/reject", json={"code": "too_busy"})
+    assert states(gone) == ["submitted", "review", "rejected"]
+
+
 def test_what_is_not_taken_comes_again(shop: httpx.Client) -> None:
     platforms = {answer: Platform() for answer in (500, 404, "redirect", "hang", "drip")}
-    hooks = {}
+    hooks, waiting = {}, order(shop)
     for answer, platform in platforms.items():
         platform.answers = [answer]
         made = shop.post("/v1/webhooks", json={"url": platform.url, "kinds": ["order.changed"]})
         hooks[answer] = f"/v1/webhooks/{made.json()['id']}"
-    order(shop)
+    shop.post(f"/v1/orders/{waiting}/reject", json={"code": "too_busy"})  # one event
     try:
         first = {answer: platform.got.get(timeout=30)[0] for answer, platform in platforms.items()}
         for hook in hooks.values():
