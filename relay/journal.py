@@ -83,6 +83,7 @@ class Journal:
         self._space = Space(folder)
         self._lost_last = False  # the last job that ended could not be kept
         self._pouring = False  # a big job is coming in: its cut must not wait for a checkpoint
+        self._ends_handed = self._ends_done = 0  # ends of jobs: a cut waits for each
         self._lock_file: int | None = None
         self._is_unusable = False  # the folder, and that was told
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
@@ -179,6 +180,9 @@ class Journal:
                 self._space.check(recording, self._unchecked)
                 return store.finish(recording, boundary, delivered, settling)
 
+        self._ends_handed += 1
+        if self._thread.native_id is not None:
+            priority.lend(self._thread.native_id)
         self._queue.put(_Op(work, ended, lambda error: ended(None), recording, True))
 
     def salvaged(self) -> None:
@@ -212,6 +216,10 @@ class Journal:
             self._pouring = bool(writes) and writes[-1].pours
             if writes or self._owed or (self._store is None and not stopping):
                 self._commit(writes)
+            if ends := sum(op.final for op in writes):
+                self._ends_done += ends
+                if self._ends_done == self._ends_handed:
+                    priority.ordinary()
             while self._reads and self._queue.empty():
                 self._commit([self._reads.popleft()], pay=False)
             if self._space.full:

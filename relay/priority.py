@@ -1,7 +1,8 @@
 """Real-time priority for the loop: the till's next byte waits for no busy agent, nor for anything else on the board.
 
 The loop's thread runs as SCHED_FIFO, so do the drivers' threads, which start after it has claimed that: they stand in
-the print path too. What computes or waits for a disk (the journal, lookups, children) calls ordinary().
+the print path too. What computes or waits for a disk (the journal, lookups, children) calls ordinary(); the journal's
+thread is lent it while the end of a job, for which a cut waits, is being committed.
 
 The guard: whoever has run for SPIN_S without ever sleeping is at fault, or has more to pass than any till sends. The
 kernel says so by SIGXCPU, and all threads become ordinary, for good; where Python cannot even hear that, it ends the
@@ -44,6 +45,15 @@ def claim(lost: Callable[[], None]) -> bool:
 def ordinary() -> None:
     """The calling thread is not in the print path."""
     _demote(0)
+
+
+def lend(thread: int) -> None:
+    """To that thread, until it calls ordinary(): just below the loop. Only who has the priority can lend it."""
+    if granted():
+        try:
+            os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(PRIORITY - 1))
+        except OSError as error:  # it has ended
+            log.debug("priority thread=%d error=%s", thread, error)
 
 
 def granted() -> bool:

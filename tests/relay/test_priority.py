@@ -22,6 +22,18 @@ granted_here = pytest.mark.skipif(
     bool(subprocess.run(["chrt", "-f", str(priority.PRIORITY), "true"], capture_output=True).returncode),
     reason="real-time priority is refused here",
 )
+TELL = """
+import sys
+from relay import priority, store
+def told(name):
+    work = getattr(store.Store, name)
+    def tell(self, *rest):
+        print("granted", name, priority.granted(), file=sys.stderr, flush=True)
+        return work(self, *rest)
+    setattr(store.Store, name, tell)
+told("finish")
+told("settle")
+"""
 SPIN = """
 import relay.link, time
 take = relay.link.PosLink._take
@@ -60,14 +72,18 @@ def status(box: Box) -> dict[str, Any]:
 
 
 @granted_here
-def test_the_loop_has_it_and_the_journal_has_not(make_box: Callable[..., Box]) -> None:
-    box = make_box(start=False).start(ordinary=False)
+def test_the_loop_has_it_and_the_journal_only_while_a_cut_waits_for_it(make_box: Callable[..., Box]) -> None:
+    box = make_box(start=False).start(first=TELL, ordinary=False)
     box.pos().send(RECEIPT)
     box.jobs(1)
     found = policies(box)
     assert found.pop("loop") == os.SCHED_FIFO
     assert found and set(found.values()) == {os.SCHED_OTHER}
     assert status(box)["priority"] == "real-time"
+    assert [line for line in box.log.read_text().splitlines() if line.startswith("granted ")] == [
+        "granted finish True",
+        "granted settle False",
+    ]
 
 
 @granted_here
