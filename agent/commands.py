@@ -148,6 +148,8 @@ class Commands:
                 await asyncio.to_thread(clips.remove, event)
         except (OSError, TypeError, ValueError) as error:
             raise Failed(f"the sound for {event[:40]!r} cannot be kept: {error}") from error
+        for told in self.alerts.on_change:  # the status names what is held
+            told()
         return f"{'kept' if data else 'taken away'}: {event}", {}
 
     async def _acknowledge(self, args: dict[str, Any]) -> Answer:

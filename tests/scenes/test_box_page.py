@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.agent.test_player import FILE_CARD
+from tests.cloud.test_sounds import tone
 from tests.simulators.ports import free_port
 from tests.simulators.printer import SimulatedPrinter
 from tests.simulators.system import BOX, PASSWORD, USER, System, until
@@ -27,13 +28,17 @@ class Console:
     """A merchant's browser, on the page of the box."""
 
     def __init__(self, system: System) -> None:
+        self.system = system
         self.page = httpx.Client(base_url=system.url, timeout=60)
         assert self.page.post("/login", data={"name": USER, "password": PASSWORD}).status_code == 303
 
+    def token(self) -> str:
+        found = re.search(r'data-csrf="([^"]+)"', self.page.get("/").text)
+        assert found
+        return found[1]
+
     def press(self, name: str, **more: str) -> None:
-        token = re.search(r'data-csrf="([^"]+)"', self.page.get("/").text)
-        assert token
-        form = {"csrf": token[1], "name": name} | more
+        form = {"csrf": self.token(), "name": name} | more
         assert self.page.post(f"/boxes/{BOX}/ask", data=form).status_code == 303
 
     def shows(self, what: str) -> str:
@@ -132,3 +137,19 @@ def test_the_log_of_the_box_is_shown(console: Console) -> None:
 def test_an_update_that_is_not_what_was_announced_is_told_as_that(console: Console, releases: tuple[str, Path]) -> None:
     console.press("update", url=releases[0], sha256="0" * 64, version="99.0.0")
     console.shows("is not what was announced")
+
+
+@pytest.mark.covers("A52")
+def test_a_sound_of_the_shops_own_reaches_its_box(console: Console) -> None:
+    """From the file on the page to the file that is played, and away again."""
+    clips = console.system.folder / "box" / "clips"
+    form = {"csrf": console.token(), "event": "test"}
+    sent = console.page.post("/setup/sounds", data=form, files={"file": ("bell.wav", tone(1.5, 44_100, 2))})
+    assert sent.status_code == 303, sent.text
+    until(
+        lambda: "on 1 of 1 boxes" in console.page.get("/setup/sounds").text, 120, "the box says that it has the sound"
+    )
+    (kept,) = clips.iterdir()
+    assert kept.read_bytes() == console.page.get("/setup/sounds/test").content
+    console.page.post("/setup/sounds", data=form | {"remove": "1"})
+    until(lambda: not list(clips.iterdir()), 120, "the box has taken the sound away")
