@@ -22,11 +22,11 @@ log = logging.getLogger("tillwire.agent")
 
 PACKS = Path(__file__).parent.parent / "config" / "sounds" / "voices"
 RATE = 16000  # of what is played
-PACK_RATE = 11025
+PACK_RATE = 16000
 MOST_WORD = 40  # the highest number that has a clip of its own
 MOST_SAID = 8  # characters of a table or number
 LONGEST_S = 4.8  # drivers/sound.py plays no more
-GAP_S = 0.06
+GAP_S, BREATH_S = 0.04, 0.14  # between words; after the kind of order
 KINDS = ("dine_in", "takeaway", "delivery")
 
 
@@ -63,11 +63,12 @@ def announcement(
 ) -> Path:  # fmt: skip
     """Write the WAV of a signal and what is said after it to `path` -> `path`. Raises OSError, ValueError, wave.Error.
     Takes some ten ms of computing: call it outside the loop."""
-    pieces = [_wav(signal)]
+    pieces, gap = [_wav(signal)], BREATH_S
     for word in words:
         found = clip(word, language, own)
         if found:
-            pieces += [array.array("h", bytes(2 * int(RATE * GAP_S))), found]
+            pieces += [array.array("h", bytes(2 * int(RATE * gap))), found]
+            gap = BREATH_S if word in KINDS else GAP_S
     frames = array.array("h")
     for piece in pieces:
         frames.extend(piece)

@@ -1,7 +1,8 @@
 """Make the spoken clips: `python config/sounds/voices.py` writes voices/LANGUAGE.zip beside it. Needs espeak-ng 1.51.
 
-Each clip is G.711 mu-law, 11,025 Hz, one channel, its silence cut off; a pack is a ZIP of them. agent/voice.py puts
-clips together: "dine_in table 12" is three of them. A shop's own clips (sounds_dir/voice/NAME.wav) go before these.
+Each clip is G.711 mu-law, 16,000 Hz, one channel, its silence cut off, all equally loud; a pack is a ZIP of them.
+agent/voice.py puts clips together: "dine_in table 12" is three of them, and what goes on is spoken as before a comma,
+so that they sound like one sentence. A shop's own clips (sounds_dir/voice/NAME.wav) go before these.
 
 Licence: the clips are the output of espeak-ng, which its licence (GPL-3.0 or later) does not cover; the words are ours,
 under the project's own licence. espeak-ng is used here only, never on the box.
@@ -11,15 +12,24 @@ from __future__ import annotations
 
 import array
 import io
+import math
+import operator
 import subprocess
 import sys
 import wave
 import zipfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).parent
-RATE = 11025
+RATE, SPOKEN = 16000, 22050  # Hz: of the clips, and of what espeak-ng gives
+LOUD = 10 ** (-17 / 20) * 32768  # what the loud half of every clip's stretches of 20 ms has on average
+PEAK = 30000  # and no sample more: a clip with sharp peaks stays a little softer
+SILENT = 0.012  # of the peak
+BEFORE_S, AFTER_S, FADE_S = 0.01, 0.03, 0.006
+GOES_ON = ("dine_in", "takeaway", "delivery", "table", "number")
+TAPS = 16  # on each side, in samples of the slower rate
 VOICES = {"en": "en-gb", "zh": "cmn-latn-pinyin", "yue": "yue", "es": "es", "de": "de", "fr": "fr-fr", "ja": "ja"}
 SPEED = {"zh": "150", "yue": "150", "ja": "150"}
 WORDS = ("dine_in", "takeaway", "delivery", "table", "number", "review", "cancelled", "unconfirmed", "fault_paper",
@@ -75,27 +85,57 @@ def clip(language: str, name: str, text: str) -> bytes:
         "-s",
         SPEED.get(language, "145"),
         "-a",
-        "140",
+        "80",  # louder, and its own limiter bends the wave
         "-g",
         "2",
         "--stdout",
-        text,
+        f"{text}," if name in GOES_ON else text,
     ]
     heard = subprocess.run(command, capture_output=True, check=True).stdout
     with wave.open(io.BytesIO(heard)) as sound:
-        if (sound.getframerate(), sound.getsampwidth(), sound.getnchannels()) != (2 * RATE, 2, 1):
+        if (sound.getframerate(), sound.getsampwidth(), sound.getnchannels()) != (SPOKEN, 2, 1):
             raise SystemExit(f"espeak-ng gave {sound.getparams()}, not 22,050 Hz, 16 bit, one channel")
-        fine = array.array("h", heard[44:][: len(heard[44:]) // 2 * 2])
-    # half the rate, after a small low-pass, so that nothing above 5.5 kHz folds back
-    taps = (-1, 0, 9, 16, 9, 0, -1)
-    padded = [0, 0, 0, *fine, 0, 0, 0, 0]
-    half = [sum(t * padded[i + k] for k, t in enumerate(taps)) // 32 for i in range(0, len(fine), 2)]
-    loud = [i for i, s in enumerate(half) if abs(s) > 400]
-    if not loud:
+    samples = slower(array.array("h", heard[44:][: len(heard[44:]) // 2 * 2]))
+    peak = max(map(abs, samples), default=0)
+    if peak < 400:
         raise SystemExit(f"espeak-ng says nothing for {language} {name!r} {text!r}")
-    begin, end = max(0, loud[0] - RATE // 50), min(len(half), loud[-1] + RATE // 25)
-    peak = max(map(abs, half[begin:end]))
-    return bytes(mulaw(s * 26000 // peak) for s in half[begin:end])
+    heard_at = [i for i, s in enumerate(samples) if abs(s) > SILENT * peak]
+    begin = max(0, heard_at[0] - int(RATE * BEFORE_S))
+    said = samples[begin : heard_at[-1] + int(RATE * AFTER_S)]
+    gain = min(LOUD / loudness(said), PEAK / peak)
+    fade = int(RATE * FADE_S)
+    edges = [min(1.0, i / fade, (len(said) - 1 - i) / fade) for i in range(len(said))]
+    return bytes(mulaw(round(s * gain * edge)) for s, edge in zip(said, edges, strict=True))
+
+
+def slower(samples: array.array[int]) -> list[float]:
+    """22,050 -> 16,000 samples a second, by a windowed sinc that lets nothing above 7.6 kHz fold back."""
+    step = math.gcd(RATE, SPOKEN)
+    up, down = RATE // step, SPOKEN // step
+    reach = TAPS * SPOKEN // RATE
+    phases = []
+    for phase in range(up):
+        taps = []
+        for k in range(-reach + 1, reach + 1):
+            x = (k - phase / up) * RATE / SPOKEN * 0.95
+            sinc = math.sin(math.pi * x) / (math.pi * x) if x else 1.0
+            taps.append(sinc * (0.5 + 0.5 * math.cos(math.pi * (k - phase / up) / (reach + 1))))
+        whole = sum(taps)
+        phases.append([tap / whole for tap in taps])
+    padded = [0] * reach + list(samples) + [0] * (reach + 1)
+    out = []
+    for n in range(len(samples) * up // down):
+        at, phase = divmod(n * down, up)
+        out.append(sum(map(operator.mul, phases[phase], padded[at + 1 : at + 1 + 2 * reach])))
+    return out
+
+
+def loudness(samples: Sequence[float]) -> float:
+    """Of its stretches of 20 ms that are no pause (RMS)."""
+    size = RATE // 50
+    powers = [sum(s * s for s in samples[i : i + size]) / size for i in range(0, max(1, len(samples) - size + 1), size)]
+    spoken = [power for power in powers if power > max(powers) / 100]
+    return math.sqrt(sum(spoken) / len(spoken))
 
 
 def mulaw(sample: int) -> int:
