@@ -62,10 +62,11 @@ def days(connection: sa.Connection, merchant: str, first: date, last: date) -> l
 
     span = (c.merchant_id == merchant, c.day >= first.isoformat(), c.day <= last.isoformat())
     worth = sa.func.sum(sa.case((c.counted, c.total), else_=0))
-    columns = (c.box, c.day, c.currency, sa.func.count(sa.distinct(c.job_id)), worth)
+    papers = sa.func.sum(sa.case((c.n == 0, 1), else_=0))  # each has one fact with n = 0
+    columns: tuple[Any, ...] = (c.box, c.day, c.currency, papers, worth)
     for row in connection.execute(sa.select(*columns).where(*span).group_by(c.box, c.day, c.currency)):
         mine = of(row[0], row[1])
-        mine.jobs += row[3]
+        mine.jobs += int(row[3])
         mine.amount[row[2]] += int(row[4] or 0)
     reports = sa.select(c.box, c.day, c.currency, c.total).where(*span, c.kind == "report", c.total.is_not(None))
     for row in connection.execute(reports.order_by(c["at"])):

@@ -63,37 +63,34 @@ def visits(connection: sa.Connection, merchant: str, currency: str, today: date)
     ours, sale = sa.case((c.currency == currency, 1), else_=0), sa.case((c.kind == "sale", 1), else_=0)
     days = (
         sa.select(
-            customers.c.id,
-            customers.c.name,
+            c.customer_id,
             c.day,
             sa.func.sum(ours).label("n"),
             sa.func.sum(ours * c.total).label("spent"),
             sa.func.sum(sale).label("sales"),
         )
-        .join(facts, sa.and_(*theirs))
+        .select_from(sa.join(customers, facts, sa.and_(*theirs)))
         .where(customers.c.merchant_id == merchant, c.day >= start, c.day <= today.isoformat())
-        .group_by(customers.c.id, customers.c.name, c.day)
+        .group_by(c.customer_id, c.day)
         .subquery()
     )
     d = days.c
     month = sa.func.substr(d.day, 1, 7)
     months = sa.select(
-        d.id,
-        d.name,
+        d.customer_id.label("id"),
         month.label("month"),
         sa.func.sum(sa.case((d.n > 0, 1), else_=0)).label("visits"),
         sa.func.sum(sa.case((d.n > 0, d.spent), else_=0)).label("spent"),
         sa.func.min(sa.case((d.n > 0, d.day))).label("first"),
         sa.func.max(sa.case((d.n > 0, d.day))).label("last"),
         sa.func.sum(d.sales).label("sales"),
-    ).group_by(d.id, d.name, month)
-    rows = connection.execute(months.order_by(d.id, month)).all()
+    ).group_by(d.customer_id, month)
+    rows = connection.execute(months.order_by(d.customer_id, month)).all()
     begun = sa.select(sa.func.min(c.day)).where(*theirs, c.kind == "sale").scalar_subquery()
-    asked = sa.select(customers.c.id, begun).where(customers.c.merchant_id == merchant)
-    since = {who: day or "" for who, day in connection.execute(asked)}
+    asked = sa.select(customers.c.id, customers.c.name, begun).where(customers.c.merchant_id == merchant)
+    people = {who: (name, day or "") for who, name, day in connection.execute(asked)}
     return [
-        Visits(r.id, r.name, since[r.id], r.month, int(r.visits), int(r.spent), r.first, r.last, int(r.sales))
-        for r in rows
+        Visits(r.id, *people[r.id], r.month, int(r.visits), int(r.spent), r.first, r.last, int(r.sales)) for r in rows
     ]
 
 

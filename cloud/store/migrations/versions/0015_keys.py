@@ -46,7 +46,7 @@ def upgrade() -> None:
 def _facts(db: sa.Connection, merchant: str, name: str) -> None:
     step = f"SELECT {name} FROM facts WHERE merchant_id = :m AND {name} > :v AND {name} <> '' ORDER BY {name} LIMIT 1"
     change = f"UPDATE facts SET {name} = :new WHERE merchant_id = :m AND {name} = :v AND {name} <> ''"
-    value = ""
+    value: str | None = ""
     while (value := db.execute(sa.text(step), {"m": merchant, "v": value}).scalar()) is not None:
         new = folded(value).upper()
         if new and new != value:
