@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from cloud.store.figures import customers, facts, items, sold, sums
 
 SEGMENTS = ("best", "loyal", "new", "promising", "slipping", "lost", "none")
+NEWEST = 300  # receipts of a customer that tell what they like: a club's card may have thousands
 YEAR = 365
 
 
@@ -162,10 +163,12 @@ def matched(connection: sa.Connection, merchant: str, of: list[Visits], today: d
 
 
 def favourites(connection: sa.Connection, merchant: str, customer: str, most: int = 8) -> list[tuple[str, float]]:
-    """(item, pieces) of one customer."""
-    mine = sa.select(facts.c.job_id).where(
-        facts.c.merchant_id == merchant, facts.c.customer_id == customer, facts.c.counted
+    """(item, pieces) of one customer's newest receipts."""
+    c = facts.c
+    mine = sa.select(c.job_id).where(
+        c.merchant_id == merchant, c.customer_id == customer, c.customer_id > "", c.counted
     )
+    mine = mine.order_by(c.day.desc()).limit(NEWEST)
     rows = connection.execute(
         sa.select(sold.c.item, items.c.name, sa.func.sum(sold.c.quantity).label("n"))
         .outerjoin(items, sa.and_(items.c.merchant_id == sold.c.merchant_id, items.c.item == sold.c.item))
