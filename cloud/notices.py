@@ -217,7 +217,7 @@ class Notices:
 def text(front: Front, row: Any, state: OrderState, base: str) -> tuple[str, str]:
     """-> (title, body) in the customer's language. Values are put in, never read as a template (A9)."""
     t = strings.strings(row.language if row.language in strings.languages() else strings.FIRST)
-    code, reason = row.reason_code, "" if row.reason_code == STOPPED else row.reason
+    code, reason = row.reason_code, row.reason
     if f"order.reason.is_{code}" in t and reason in ("", REASONS.get(code)):
         reason = t(f"order.reason.is_{code}")
     ready = datetime.fromtimestamp(row.ready_at / 1000, front.zone).strftime("%H:%M") if row.ready_at else ""

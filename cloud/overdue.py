@@ -38,9 +38,8 @@ def expire(connection: sa.Connection, settings: Settings) -> int:
         if row.state == S.CANCELLING and all(
             s.state == S.PRINTED for s in slips_of(connection, row.merchant_id, row.id)
         ):
-            why = f"it is on paper, and box {row.box} did not say that it knows of the cancel: tell the kitchen"
-            move(connection, row.merchant_id, row.id, S.PRINTED, "cloud", why, reason_code=STOPPED)
-            text = f"Order {row.number} was cancelled after it was printed: tell the kitchen to stop"
+            move(connection, row.merchant_id, row.id, S.PRINTED, "cloud", row.reason, reason_code=STOPPED)
+            text = f"Order {row.number} was cancelled after it was printed; box {row.box} is silent: tell the kitchen"
             events.raise_alarm(connection, row.merchant_id, "order_stop", row.id, text)
             continue
         if row.state == S.CANCELLING or row.state in AT_THE_BOX:

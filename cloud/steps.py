@@ -179,7 +179,7 @@ def follow(connection: sa.Connection, merchant: str, report: Report, who: str) -
     if old is S.CANCELLING and state is S.PRINTED:
         if _cancels_on_their_way(connection, merchant, report.order):
             return
-        why, more = "it was on paper already: its box prints STOP PREPARING", {"reason_code": STOPPED}
+        why, more = row.reason, {"reason_code": STOPPED}  # why it was cancelled; that it is on paper, the code says
     underway = state in (S.QUEUED, S.SENT, S.RECEIVED, S.PRINTING, S.REPRINTING, S.CANCELLING)
     expires = row.expires_at if underway else None
     move(connection, merchant, report.order, state, who, why, proof=proof, part=report.part, expires_at=expires, **more)

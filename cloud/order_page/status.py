@@ -134,7 +134,7 @@ class Status:
         word, step = STEPS[S.CANCELLED if guest.stopped else OrderState(guest.state)]
         next_link = front.order_link(guest.replaced_by) if guest.replaced_by else ""
         ready = datetime.fromtimestamp(guest.ready_at / 1000, front.zone).strftime("%H:%M") if guest.ready_at else ""
-        shown = {"guest": guest, "word": word, "step": step, "reason": "" if guest.stopped else reason_for(t, guest)}
+        shown = {"guest": guest, "word": word, "step": step, "reason": reason_for(t, guest)}
         return {**shown, "next_link": next_link, "ready": ready, "linking": linking}
 
     def _seen(self, guest: Guest) -> None:

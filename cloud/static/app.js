@@ -108,7 +108,7 @@
       card.querySelector(".buttons").hidden = false;
       card.querySelector(".buttons").style.display = "";
       card.querySelector(".reasons").remove();
-    } else {
+    } else if (button.dataset.sure === undefined || confirm(`${button.textContent.trim()}: ${body.dataset.saySure}`)) {
       const minutes = button.dataset.do === "accept" && card.querySelector("[name=minutes]")?.value;
       act(card, `${path}/${button.dataset.do}`, minutes ? { minutes } : {});
     }
@@ -137,7 +137,11 @@
     let wrong = document.createElement("p");
     wrong.textContent = body.dataset.sayAway;
     try {
-      const answer = await fetch(where, { method: "POST", body: files ? fields : new URLSearchParams(fields) });
+      const answer = await fetch(where, {
+        method: "POST",
+        headers: { Accept: "text/html" },
+        body: files ? fields : new URLSearchParams(fields),
+      });
       if (answer.ok) {
         const next = new URL(answer.url);
         if (next.pathname + next.search === location.pathname + location.search) location.reload();

@@ -139,6 +139,11 @@ def test_scan_a_black_code_the_shop_accepts_and_it_is_on_paper(customer: Custome
     customer.state("printed")
     assert "厨房已收到" in web.text()
     assert "Filter of the day" in customer.paper("Lin")
+    assert system.api("POST", f"/v1/orders/{order}/cancel", {"reason": "停电"})[0] == 200
+    web.until("document.querySelector('#state.cancelled[data-state=printed]')", within=180)
+    assert "停电" in web.text() and "已取消" in web.text()
+    customer.checked()
+    assert "Filter of the day" in customer.paper("STOP PREPARING")
 
 
 def test_a_rejection_reaches_the_page_and_the_phone_and_the_order_is_mended(customer: Customer) -> None:
