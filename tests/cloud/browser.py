@@ -95,6 +95,12 @@ class Browser:
     def type(self, css: str, text: str) -> None:
         self._call("POST", f"{self._session}/element/{self.find(css)}/value", {"text": text})
 
+    def press(self, key: str) -> None:
+        """A key of the keyboard, on what has the focus; WebDriver names those that are no letters U+E000 and on."""
+        keys = [{"type": "keyDown", "value": key}, {"type": "keyUp", "value": key}]
+        body = {"actions": [{"type": "key", "id": "keyboard", "actions": keys}]}
+        self._call("POST", f"{self._session}/actions", body)
+
     def click(self, css: str, within: float = 30) -> None:
         end = time.monotonic() + within
         while True:  # the page is live: what was found may just have been replaced
