@@ -8,6 +8,7 @@ when we are killed, and is started again when it dies first.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -32,6 +33,8 @@ from wire.topics import shard_of
 log = logging.getLogger("cloud.broker")
 COST = 4  # bcrypt rounds as power of two: passwords are 256 random bits, so guessing is hopeless at any cost
 SERVICE = "cloud"
+WRITE_FAILED = b"critical write error"  # nats-server of a stream, after which it takes nothing more
+NO_ROOM, ROOM = 256 << 10, 4 << 20  # bytes: so few on its disk are none; with so many it can go on
 
 
 class BrokerDead(Exception):
@@ -64,6 +67,7 @@ class Broker:
         self._stopping = threading.Event()
         self._turn = threading.Lock()
         self._watch: threading.Thread | None = None
+        self._heard, self._failed = 0, False  # how far its log was read; whether a write of its failed
 
     @property
     def address(self) -> Address:
@@ -144,6 +148,7 @@ authorization {{
         if log_file.exists() and log_file.stat().st_size > 4 << 20:
             log_file.replace(log_file.with_suffix(".log.1"))
         with log_file.open("ab") as out:
+            self._heard, self._failed = out.tell(), False
             self._child = subprocess.Popen(
                 [program, "-c", str(self._dir / "nats.conf")],
                 stdin=subprocess.DEVNULL,
@@ -164,13 +169,33 @@ authorization {{
                 self._stopping.wait(0.02)
         log.info("broker started pid=%d listen=%s:%d", self._child.pid, self.host, self.port)
 
+    def _room(self) -> int:
+        """Bytes that its disk has left."""
+        found = os.statvfs(self._dir)
+        return found.f_bavail * found.f_frsize
+
+    def _hurt(self) -> bool:
+        """Whether a write of the child failed, as far as can be known: its log says so, or could not (the same disk).
+        After one its stream takes nothing more, and everybody's connection breaks, until it is started again."""
+        log_file = self._dir / "nats.log"
+        with contextlib.suppress(OSError), log_file.open("rb") as told:
+            told.seek(self._heard)
+            new = told.read(1 << 20)
+            self._heard += len(new)
+            self._failed = self._failed or WRITE_FAILED in new
+        self._failed = self._failed or self._room() < NO_ROOM
+        return self._failed
+
     def _keep(self) -> None:
-        """Starts the child again when it dies. It is spawned from this thread and dies with it: the thread never ends
-        before the service does."""
+        """Starts the child again when it dies, or when its disk was full and has room again. It is spawned from this
+        thread and dies with it: the thread never ends before the service does."""
         pause = 0.2
         while not self._stopping.is_set():
             child = self._child
             if child is not None and child.poll() is None:
+                if self._hurt() and self._room() > ROOM:
+                    log.warning("the broker's disk was full, and it takes nothing more: starting it again")
+                    child.terminate()
                 self._stopping.wait(0.1)
                 continue
             log.error("broker died code=%s; starting it again", child.returncode if child else None)

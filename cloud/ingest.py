@@ -50,6 +50,7 @@ class Ingest(Line):
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
+        self.stuck = False  # what boxes bring cannot be stored now, and nothing is acknowledged
         self._intake = Intake(self._store, self._config, self._leases)
         self._heard: set[str] = set()  # the topic filters that the broker has of us
         self._next_want = self._next_told = self._busy_until = 0.0
@@ -160,6 +161,7 @@ class Ingest(Line):
             try:
                 began = time.perf_counter()
                 outcome = self._intake.take(batch, ready)
+                self._tell_stuck(False)
                 metrics.batch(outcome, len(batch), time.perf_counter() - began)
                 return outcome
             except Stale as error:
@@ -167,11 +169,18 @@ class Ingest(Line):
             except sa.exc.SQLAlchemyError as error:
                 log.error("store away retry_s=%.1f messages=%d: %s", pause, len(batch), str(error).splitlines()[0])
                 metrics.STORE_ERRORS.inc()
+                self._tell_stuck(True)
                 if self._stopping.wait(pause):
                     return None
                 pause = min(pause * 2, 5)
             batch, ready = self._ours(batch), None
+        self._tell_stuck(False)
         return Outcome()
+
+    def _tell_stuck(self, stuck: bool) -> None:
+        """For /healthz and /metrics: a full disk, say, from which can still be read."""
+        self.stuck = stuck
+        metrics.INGEST_STUCK.set(stuck)
 
     def _want(self, mqtt: Mqtt) -> None:
         """Ask boxes for numbers that are missing longer than `want_after_s`; again after twice that, up to an hour."""

@@ -21,6 +21,9 @@ BATCH = Histogram(
     registry=REGISTRY,
 )
 STORE_ERRORS = Counter("tillwire_cloud_store_errors", "Transactions the database refused.", registry=REGISTRY)
+INGEST_STUCK = Gauge(
+    "tillwire_cloud_ingest_stuck", "1: what boxes bring cannot be stored now; none is acknowledged.", registry=REGISTRY
+)
 READ = Counter("tillwire_cloud_receipts_read", "Jobs read, by result.", ["result"], registry=REGISTRY)
 SENT = Counter("tillwire_cloud_sent", "Messages sent to boxes.", ["what"], registry=REGISTRY)
 REQUESTS = Counter("tillwire_cloud_requests", "HTTP answers, by status.", ["status"], registry=REGISTRY)

@@ -125,6 +125,7 @@ class Service:
         parts["store"] = self.store.answers()
         if self.ingest is not None:
             parts["broker"] = self.ingest.connected.is_set()
+            parts["ingest"] = not self.ingest.stuck
         return parts
 
     def _address(self) -> Address:
