@@ -15,11 +15,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-WINDOW = 64  # records on the way
+WINDOW = 256  # records on the way
 RESEND_S, RESEND_MOST_S = 2.0, 600.0  # after the broker took it, or 4 times what acks take lately; doubles
 ASK_AFTER = 0.1  # of the silence so far, the cloud is asked again
 BACKLOG_LEAST, BACKLOG_BYTES = 4 * 1024, 64 * 1024  # of the backlog, published and not yet with the broker
-LATE_S = 1.0  # behind the quickest PUBACK of the connection: so long is the queue that a live receipt would stand in
+LATE_S = 0.5  # behind the quickest PUBACK of the connection: so long is the queue that a live receipt would stand in
 
 
 @dataclass(slots=True)
@@ -134,14 +134,14 @@ class Flights:
 
 class Pace:
     """How much of the backlog may be between us and the broker: as much as the line takes without a long queue, so that
-    a live receipt finds a short one. As TCP does it: more with each message that was in time, half when one was late,
-    but only once for all that stood in the same queue."""
+    a live receipt finds a short one. As TCP does it: half when a message was late, but only once for all that stood in
+    the same queue; at first twice as much with each round trip, and from that half on one message more."""
 
     def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
-        self._bytes, self._most = 0, BACKLOG_LEAST
+        self._bytes, self._most, self._known = 0, BACKLOG_LEAST, BACKLOG_BYTES
         self._quickest, self._slowed = float("inf"), 0.0  # s; when it was last slowed down
 
     @property
@@ -158,7 +158,8 @@ class Pace:
         self._bytes -= size
         self._quickest = min(self._quickest, took)
         if took < self._quickest + LATE_S:
-            self._most = min(BACKLOG_BYTES, self._most + size)
+            step = size if self._most < self._known else size * size // self._most
+            self._most = min(BACKLOG_BYTES, self._most + step)
         elif since > self._slowed:
             self._slowed = now
-            self._most = max(BACKLOG_LEAST, self._most // 2)
+            self._most = self._known = max(BACKLOG_LEAST, self._most // 2)

@@ -23,8 +23,9 @@ from agent.door import Door, Refused, RelayGone
 from agent.flights import Flights, Pace, Sent
 from agent.mqtt import Denied, Incoming, Mqtt, Offline
 from agent.outbox import Row
-from agent.reading import Key, Reading
-from agent.store import DiskBad, Store, set_aside
+from agent.reading import Reading
+from agent.store import Store, set_aside
+from agent.waiting import Waiting
 from wire import messages
 from wire.messages import Acks, BadMessage, Captured, Part, Want
 
@@ -33,7 +34,7 @@ log = logging.getLogger("tillwire.agent")
 AT_ONCE = 16  # messages that go into one write
 PIECE = 32 * 1024  # bytes of a job in one part
 LIVE_BYTES = 1 << 20  # of live jobs waiting in memory; more of them become backlog
-PREFETCH_ROWS, PREFETCH_BYTES = 40, 512 * 1024
+FOR_LIVE = 64  # places in the window that the backlog leaves free
 WANT_MOST = 5000  # keys taken from one `want`; the cloud asks again for the rest
 
 
@@ -42,18 +43,14 @@ class Uplink:
         self.mqtt, self.store, self.door = mqtt, store, door
         self.reading: Reading  # set by the daemon: the two know each other
         self.counters = {"sent": 0, "resent": 0, "acked": 0, "acks_ignored": 0, "denied": 0, "bad_messages": 0}
-        self.drained = asyncio.Event()  # everything in the outbox was sent at least once
         self._wake = asyncio.Event()
         self._messages: deque[Row] = deque()
         self._live: deque[tuple[Row, bytes | None]] = deque()
         self._live_bytes = 0
-        self._again: deque[int] = deque()
-        self._backlog: deque[tuple[Row, bytes | None]] = deque()
-        self._backlog_at = 0  # row id
-        self._backlog_end = True
         self._turn = 0
         self._pace = Pace()
         self._flights = Flights(self._overdue)
+        self._waiting = Waiting(store, door, self._flights, lambda: {row.id for row, _ in self._live}, self._wake.set)
         self._large: asyncio.Task[None] | None = None
         self._larges: dict[int, Row] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -77,7 +74,7 @@ class Uplink:
             self._live.append((row, raw))
             self._live_bytes += size
         else:
-            self._backlog_end = False  # the cursor stands before this row: rows are only added behind it
+            self._waiting.more()
         self._wake.set()
 
     async def report(self, message: messages.Message, leaf: str = "reports") -> None:
@@ -101,13 +98,10 @@ class Uplink:
         """Everything that is not acknowledged is due again with each new connection."""
         self._messages.clear()
         self._live.clear()
-        self._again.clear()
-        self._backlog.clear()
         self._flights.clear()
         self._pace.clear()
-        self._backlog_at = self._live_bytes = 0
-        self._backlog_end = not connected
-        self.drained.clear()
+        self._waiting.clear(connected)
+        self._live_bytes = 0
         if self._large is not None:
             self._large.cancel()
             self._large = None
@@ -122,128 +116,61 @@ class Uplink:
                 await self._burst()
             except Offline:
                 continue
-            except DiskBad as error:
-                log.error("uplink waits: %s", error)
-                asyncio.get_running_loop().call_later(2.0, self._wake.set)
 
     async def _burst(self) -> None:
         """Everything that may be sent now; in between what was published is written, and acknowledgements are taken."""
         while self.mqtt.connected:
             for _ in range(AT_ONCE):
-                if not await self._one():
+                if not self._one():
                     return
             await asyncio.sleep(0)
 
-    async def _one(self) -> bool:
+    def _one(self) -> bool:
         """Send the next thing that may be sent now. -> whether there was one."""
         if self._messages:
             row = self._messages.popleft()
             if row.id not in self._flights:
                 self._publish(row, row.payload, backlog=False)
             return True
-        if not self._flights.room:
-            if not self._again or self._again[0] not in self._flights:
-                return False
-            await self._send_again()  # has its place in the window
-            return True
         self._turn += 1
-        backlog_first = self._turn % 4 == 0
-        if backlog_first and await self._one_of_backlog():
-            return True
-        if self._live:
-            row, raw = self._live.popleft()
-            self._live_bytes -= len(row.body) + len(raw or b"")
-            if row.id not in self._flights:
-                await self._send(row, raw, backlog=False)
-            return True
-        if self._again:
-            await self._send_again()
-            return True
-        return not backlog_first and await self._one_of_backlog()
+        if self._turn % 4:
+            return self._one_live() or self._one_waiting()
+        return self._one_waiting() or self._one_live()
 
-    async def _send_again(self) -> None:
-        ids: list[int] = []
-        room = self._flights.room
-        while self._again and len(ids) < PREFETCH_ROWS and (room or self._again[0] in self._flights):
-            room -= self._again[0] not in self._flights
-            ids.append(self._again.popleft())
-        rows = await self.store.run(lambda c: outbox.by_ids(c, ids))
-        for row_id in set(ids) - {row.id for row in rows}:  # gone meanwhile: acknowledged, or under another key
-            self._flights.forget(row_id)
-        raws = await self._pull(
-            [(r.epoch, r.seq) for r in rows if r.kind == "job" and not r.withheld and r.size <= messages.MAX_PART]
-        )
-        for row in rows:
-            await self._send(row, raws.get((row.epoch, row.seq)), backlog=False)
-
-    async def _one_of_backlog(self) -> bool:
-        if not self._pace.open or (self._backlog_end and not self._backlog):
+    def _one_live(self) -> bool:
+        if not self._live or not self._flights.room:
             return False
-        while not self._backlog:
-            if self._backlog_end:
-                return False
-            await self._prefetch()
-        row, raw = self._backlog.popleft()
+        row, raw = self._live.popleft()
+        self._live_bytes -= len(row.body) + len(raw or b"")
         if row.id not in self._flights:
-            await self._send(row, raw, backlog=True)
+            self._send(row, raw, backlog=False)
         return True
 
-    async def _prefetch(self) -> None:
-        """The next rows of the backlog with their bytes, pulled from the relay in one go."""
-        connection = self.mqtt.connects
-        at = self._backlog_at
-        rows = await self.store.run(lambda c: outbox.after(c, at, PREFETCH_ROWS))
-        if connection != self.mqtt.connects:
-            return
-        if not rows:
-            self._backlog_end = True
-            self.drained.set()
-            return
-        self._backlog_at = rows[-1].id
-        waiting = {row.id for row, _ in self._live}
-        rows = [row for row in rows if row.id not in self._flights and row.id not in waiting]
-        size = 0
-        chosen: list[Row] = []
-        for row in rows:
-            size += row.size if row.kind == "job" and not row.withheld else 0
-            if chosen and size > PREFETCH_BYTES:
-                self._backlog_at = chosen[-1].id
-                break
-            chosen.append(row)
-        wanted = [(r.epoch, r.seq) for r in chosen if r.kind == "job" and not r.withheld and r.size <= PREFETCH_BYTES]
-        raws = await self._pull(wanted)
-        if connection != self.mqtt.connects:
-            return
-        self._backlog.extend((row, raws.get((row.epoch, row.seq))) for row in chosen if row.id not in self._flights)
+    def _one_waiting(self) -> bool:
+        """Of the backlog, or what is sent once more: never so much that a live receipt would stand behind it for long,
+        on the line or in the window."""
+        if not self._pace.open or (ready := self._waiting.next()) is None:
+            return False
+        row, raw, again = ready
+        on_its_way = row.id in self._flights
+        if not on_its_way and self._flights.room <= FOR_LIVE:
+            return False
+        self._waiting.take()
+        if again or not on_its_way:
+            self._send(row, raw, backlog=True)
+        return True
 
-    async def _pull(self, keys: list[Key]) -> dict[Key, bytes]:
-        """Masked bytes from the relay's journal; what it does not have (any more) is missing from the answer."""
-        if not keys:
-            return {}
-        try:
-            jobs, _ = await self.door.jobs(keys=[list(key) for key in keys])
-        except (RelayGone, Refused) as error:
-            log.info("jobs=%d wait for the relay: %s", len(keys), error)
-            return {}
-        return {
-            (str(header["key"][0]), int(header["key"][1])): raw
-            for header, raw in jobs
-            if "key" in header and header.get("replaced")
-        }
-
-    async def _send(self, row: Row, raw: bytes | None, backlog: bool) -> None:
+    def _send(self, row: Row, raw: bytes | None, backlog: bool) -> None:
         if row.kind != "job":
             self._publish(row, row.payload, backlog)
             return
         if raw is None and not row.withheld:
             if row.size > messages.MAX_PART:
                 self._send_large(row)
-                return
-            raw = (await self._pull([(row.epoch, row.seq)])).get((row.epoch, row.seq))
-            if raw is None:
+            else:
                 self.reading.missing((row.epoch, row.seq))
                 self._later(row.id)
-                return
+            return
         job = _timed(row)
         if raw is not None and len(raw) > messages.MAX_PART:
             self._send_large(row)
@@ -286,12 +213,7 @@ class Uplink:
         self._wake.set()
 
     def _overdue(self, row_id: int) -> None:
-        self._again.appendleft(row_id)
-        self._wake.set()
-
-    def _once_more(self, row_id: int) -> None:
-        self._again.append(row_id)
-        self._wake.set()
+        self._waiting.once_more(row_id, first=True)
 
     def _later(self, row_id: int) -> None:
         """Its bytes could not be had from the relay now."""
@@ -300,7 +222,7 @@ class Uplink:
 
     def _make_due(self, row_id: int, connection: int) -> None:
         if connection == self.mqtt.connects and row_id not in self._flights:
-            self._once_more(row_id)
+            self._waiting.once_more(row_id)
 
     # ---- a job larger than one message
 
@@ -317,7 +239,7 @@ class Uplink:
             del self._larges[next(iter(self._larges))]
 
     async def _parts(self, row: Row) -> None:
-        raw = b"" if row.withheld else (await self._pull([(row.epoch, row.seq)])).get((row.epoch, row.seq))
+        raw = b"" if row.withheld else (await self._waiting.pull([(row.epoch, row.seq)])).get((row.epoch, row.seq))
         if raw is None:
             self.reading.missing((row.epoch, row.seq))
             self._later(row.id)
@@ -427,7 +349,7 @@ class Uplink:
         have = await self.store.run(lambda c: outbox.ids_between(c, want.epoch, want.first, last))
         for row_id in have.values():
             self._flights.forget(row_id)
-            self._once_more(row_id)
+            self._waiting.once_more(row_id)
         missing = [(want.epoch, seq) for seq in range(want.first, last + 1) if seq not in have]
         log.info("want=%s/%d-%d due=%d asked of the relay=%d", want.epoch, want.first, last, len(have), len(missing))
         self.reading.want(missing)

@@ -74,6 +74,25 @@ def test_what_was_printed_while_the_broker_was_away_arrives_later(box: Rig) -> N
     box.wait_released(40)
 
 
+@pytest.mark.covers("F26")
+def test_a_backlog_that_nobody_acknowledges_leaves_room_for_live_receipts(bench: Bench) -> None:
+    box = bench()
+    box.first["agent"] = "import agent.flights, agent.uplink\nagent.flights.WINDOW, agent.uplink.FOR_LIVE = 8, 3"
+    box.cloud.ack = False
+    box.start("relay")
+    box.print(*[receipt(n) for n in range(1, 11)])
+    box.printer.wait(b"\x1dVB\x00", 10)
+    box.start("agent")
+    box.cloud.wait_jobs(4)
+    box.print(receipt(11))
+    box.cloud.wait(lambda: 11 in {seq for _, seq in box.cloud.jobs}, "the live receipt passes the others")
+    assert len(box.cloud.jobs) <= 8, "the window is full"
+    box.cloud.ack = True
+    box.cloud.ack_all()
+    box.cloud.wait_jobs(11, within=60)
+    box.wait_released(11, within=60)
+
+
 @pytest.mark.covers("F5", "F34")
 def test_an_agent_killed_at_any_moment_loses_and_doubles_nothing(bench: Bench) -> None:
     box = bench().start("relay", "agent")
