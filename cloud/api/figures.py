@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 import sqlalchemy as sa
 from litestar import Controller, Request, delete, get, post
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import Meta, Struct
 
 from cloud import analytics, audit, crm
@@ -168,7 +168,11 @@ class CustomersApi(Controller):
 
     @get("/", opt={"scope": "receipts:read"}, sync_to_thread=True, summary="Customers")
     def list(
-        self, request: Ask, cloud: Cloud, after: str = "", limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50
+        self,
+        request: Ask,
+        cloud: Cloud,
+        after: FromQuery[str] = "",
+        limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
     ) -> CustomersOut:
         merchant = who_of(request).merchant
         mine = (customers.c.merchant_id == merchant, customers.c.id > after)
