@@ -65,6 +65,13 @@ def write(menu: Menu, languages: tuple[str, ...], currency: str) -> str:
     return out.getvalue()
 
 
+def as_csv(rows: list[list[str]]) -> str:
+    """Rows of whatever spreadsheet as the text that read() takes."""
+    out = io.StringIO()
+    csv.writer(out).writerows(rows)
+    return out.getvalue()
+
+
 def read(text: str, languages: tuple[str, ...], currency: str, old: Menu) -> Menu:
     """What was in `old` under the same names keeps its ids. Raises BadRow."""
     table = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from litestar import Response, get, post
 from litestar.params import FromPath
 
-from cloud import audit, crm, crms, imports, segments, tables
+from cloud import audit, crm, crms, imports, segments, spreadsheets, tables
 from cloud.api.problem import Problem, not_found
 from cloud.auth import Who
 from cloud.console.desk import HIDDEN, Ask, Desk
@@ -37,7 +37,7 @@ def routes(desk: Desk) -> list[Any]:
         who = await desk.reader(request, "orders:write")
         return desk.page(request, who, "customers_import.html", problem="", sheet=None, done=None, upload="")
 
-    @post("/customers/import", status_code=200, request_max_body_size=imports.MOST_BYTES + 1_000_000, **HIDDEN)
+    @post("/customers/import", status_code=200, request_max_body_size=spreadsheets.MOST_BYTES + 1_000_000, **HIDDEN)
     async def take(request: Ask) -> Response[str]:
         who = await desk.acting(request, "orders:write")
         sent = await request.form()
@@ -178,8 +178,8 @@ class Customers:
                     raise Problem(422, "upload-gone", "The file is gone: choose it again.")
                 data = bytes(stored)
             try:
-                sheet = imports.read(data)
-            except imports.BadFile as error:
+                sheet = spreadsheets.read(data)
+            except spreadsheets.BadFile as error:
                 return {**out, "problem": error.key, "upload": ""}
             mapping = [str(form.get(f"column{n}", "")) for n in range(len(sheet.head))]
             mapping = [m if m in (*imports.TARGETS, "-") else "" for m in mapping]

@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import anyio.to_thread
 import sqlalchemy as sa
 from litestar import Response, get, post
 from litestar.datastructures import UploadFile
 from litestar.params import FromPath
 
-from cloud import audit, fronts, menu, menu_csv, menu_edit, rules
+from cloud import audit, fronts, menu, menu_csv, menu_edit, rules, spreadsheets
 from cloud.api.problem import Problem, not_found
 from cloud.console.access import back, read, written
 from cloud.console.desk import HIDDEN, Ask, Desk
 from cloud.fronts import Front
 from cloud.menu import ALLERGENS, Category, Group, Item, Menu, Names, Option, said
 from cloud.menu_csv import BadRow
+from cloud.strings import said as said_again
 
 HOME = "/setup/menu"
 SPARE = 2  # empty lines for options to come
@@ -50,9 +52,9 @@ def routes(desk: Desk) -> list[Any]:
         if len(data) > MOST_FILE:
             raise Problem(413, "too-large", f"The table has more than {MOST_FILE} bytes.")
         try:
-            text = data.decode("utf-8")
-        except UnicodeDecodeError:
-            raise Problem(422, "bad-menu", "The table is not in UTF-8: save it as CSV UTF-8.") from None
+            text = menu_csv.as_csv(await anyio.to_thread.run_sync(spreadsheets.rows, data))
+        except spreadsheets.BadFile as error:
+            raise Problem(422, "bad-menu", said_again(error.key)) from None
 
         def work(connection: sa.Connection) -> None:
             front = fronts.ensure(connection, who.merchant)

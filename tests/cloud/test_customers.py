@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openpyxl import Workbook
 
-from cloud import crm, figures, imports, search
+from cloud import crm, figures, imports, search, spreadsheets
 from cloud.crm import BadCustomer, Customer
 from cloud.facts import as_kept, key_of
 from cloud.search import Wanted
@@ -106,12 +106,12 @@ def test_zeros_that_a_spreadsheet_only_shows_are_part_of_the_number() -> None:
     sheet.append(["Mei", 44])
     sheet["B2"].number_format = "00000"
     book.save(out)
-    assert [row[1] for row in imports.read(out.getvalue()).rows] == ["00042", "0043", "44"]
+    assert [row[1] for row in spreadsheets.read(out.getvalue()).rows] == ["00042", "0043", "44"]
 
 
 def test_rows_that_name_one_customer_twice_are_told(store: Store) -> None:
     rows = [["Lin", "M1"], ["Wei", "m2"], ["Lin Li", "m-1"], ["Bad", "M*1"]]
-    sheet = imports.Sheet(["name", "member"], rows)
+    sheet = spreadsheets.Sheet(["name", "member"], rows)
     with store.write() as connection:
         done = imports.take(connection, M, sheet, ["name", "member"])
         assert (done.new, done.known, done.twice, len(done.wrong)) == (2, 0, 1, 1)
