@@ -33,7 +33,7 @@ class OrderAlerts:
 
     def waits(self, slip: Slip, status: dict[str, object] | None, problem: str | None) -> None:
         """For its printer."""
-        text = f"order {number(slip)} waits for printer {slip.printer}: {problem or 'it is busy'}"
+        text = f"order {number(slip)} waits for printer {slip.printer}: {problem or 'it is busy, or does not answer'}"
         sound = printers.fault_sound(status) if problem else "fault"
         self.alerts.raise_("waiting", slip.order_id, text, sound, (sound,))
 

@@ -25,6 +25,7 @@ from relay.proof import Asking, CutShort, Proof, pid_in
 
 QUIET_S = 1.0  # after a POS byte
 AGAIN_S = 2.0  # when it is not well
+HUSH_S = 15.0  # a printer that has answered before and says nothing now gets so long: what it is sent may be lost
 LINGER_S = 2.0  # how long the turn is kept for answers when no POS wants it
 TORN_MOST = 1024 * 1024  # a POS broke off inside a picture: so many NULs may end it, so that the slip is no part of it
 RESET = b"\x1b@"
@@ -48,7 +49,10 @@ class Slips:
         self._expiry: Timer | None = None
         self._proof_timer: Timer | None = None
         self._ask_after = 0.0  # it said that it is not well: it is not asked again before, unless it says otherwise
-        self._start_after = 0.0  # a start could not be recorded: not tried again before
+        self._start_after = 0.0  # a start could not be recorded, or nobody answers: not tried again before
+        self._asked_at = 0.0
+        self._has_answered = False  # real-time questions, since the relay started
+        self._hush: tuple[dict[str, Any], float] | None = None  # the slip that waits for an answer, since when
         self._asking: Asking | None = None
         self._proving: Proof | None = None
         self._told_reason: dict[tuple[str, int], str] = {}
@@ -102,6 +106,7 @@ class Slips:
         self._now = self.queue[0]
         self._stage = "checking"
         if self.printer.model.answers and self.printer.model.realtime:
+            self._asked_at = self.loop.now
             self._asking = Asking(self.loop, self.printer, self._checked)
         else:
             self._checked()
@@ -171,7 +176,7 @@ class Slips:
         slip = self._now
         if slip is None or self._stage != "checking":
             return
-        trouble = self.printer.router.status.trouble
+        trouble = self.printer.router.status.trouble or self._says_nothing(slip)
         if slip not in self.queue or slip["valid_until"] <= self.loop.now or trouble:
             self._stage, self._now = "", None
             if trouble:
@@ -189,6 +194,23 @@ class Slips:
             self._started,
             self._not_started,
         )
+
+    def _says_nothing(self, slip: dict[str, Any]) -> str:
+        """The printer answered before, and none of three questions now: it may be off behind a print server that takes
+        everything, or hang. What is not sent can still be printed elsewhere; after HUSH_S it is sent all the same,
+        since only the way back may be broken. -> what is wrong; "" to go on."""
+        now = self.loop.now
+        heard = self.printer.router.status_at >= self._asked_at  # an answer, if only to an earlier question
+        if heard or not self._has_answered:
+            self._has_answered = self._has_answered or heard
+            self._hush = None
+            return ""
+        if self._hush is None or self._hush[0] is not slip:
+            self._hush = slip, now
+        if now - self._hush[1] >= HUSH_S:
+            return ""
+        self._start_after = now + AGAIN_S
+        return "the printer does not answer"
 
     def _tell_waiting(self, slip: dict[str, Any], reason: str) -> None:
         key = (slip["slip"], slip["attempt"])

@@ -67,6 +67,41 @@ def test_a_printer_that_swallows_bytes_proves_nothing(box: Box, printer: Simulat
         assert fate["proof"] == "L0" and "no answer" in fate["reason"]
 
 
+@pytest.mark.covers("F47", "F48")
+def test_a_printer_that_fell_silent_is_sent_nothing_while_it_may_be_off(box: Box, printer: SimulatedPrinter) -> None:
+    """A print server takes bytes for a printer that is off: what it is not sent can be printed elsewhere."""
+    with closing(box.agent()) as agent:
+        order(agent)
+        agent.fate("o1/main/1", "done")
+        printer.silent = True
+        order(agent, "o2/main/1")
+        agent.event(lambda e: e["event"] == "fate" and e["fate"]["reason"] == "the printer does not answer")
+        assert agent.ask("withdraw", slip="o2/main/1", attempt=1)["result"] == "withdrawn"
+        order(agent, "o3/main/1")
+        agent.event(lambda e: e["event"] == "fate" and e["fate"]["slip"] == "o3/main/1" and e["fate"]["reason"] != "")
+        printer.silent = False
+        assert agent.fate("o3/main/1", "done")["proof"] == "L1"
+    assert printer.cuts == 2
+
+
+@pytest.mark.covers("F47")
+def test_a_printer_that_stays_silent_is_sent_slips_after_a_while_and_proves_nothing(
+    make_box: Callable[..., Box], printer: SimulatedPrinter
+) -> None:
+    """Perhaps only its way back is broken: no paper at all would be worse than paper without proof."""
+    box = make_box(start=False).start(
+        first="import relay.slips; relay.slips.HUSH_S = 3.0; import relay.proof; relay.proof.PROOF_S = 1.0"
+    )
+    with closing(box.agent()) as agent:
+        order(agent)
+        agent.fate("o1/main/1", "done")
+        printer.silent = True
+        order(agent, "o2/main/1")
+        agent.event(lambda e: e["event"] == "fate" and e["fate"]["reason"] == "the printer does not answer")
+        assert agent.fate("o2/main/1", "done")["proof"] == "L0"
+    assert printer.cuts == 2
+
+
 @pytest.mark.covers("F44", "F45")
 @pytest.mark.parametrize("trouble", [{"paper": "out"}, {"cover": True}])
 def test_a_slip_waits_for_paper(box: Box, printer: SimulatedPrinter, trouble: dict[str, object]) -> None:
