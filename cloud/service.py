@@ -146,8 +146,8 @@ class Service:
                     if seen is not None and now != seen and self.broker is not None:
                         self.broker.reload()
                     seen = now
-                except sa.exc.SQLAlchemyError as error:
-                    log.warning("boxes not read: %s", str(error).splitlines()[0])
+                except (OSError, sa.exc.SQLAlchemyError) as error:  # OSError: its file cannot be written; tried again
+                    log.warning("the broker does not know its boxes: %s", str(error).splitlines()[0])
                 self.stopping.wait(0.3)
                 ear.wait(0.5)
                 ear.clear()
