@@ -60,7 +60,7 @@ class Agent:
         self.care = PrinterCare(self.door, self.alerts)
         self.updates = Updates(box, self.door, self.uplink)
         self.commands = Commands(self.store, self.door, self.mqtt, self.uplink, self.reading, self.alerts, self.updates)
-        self.reading.profile_of = self._profile_of
+        self.reading.taking.profile_of = self._profile_of
         self.health = Health(
             box, self.name, self.store, self.door, self.mqtt, self.uplink, self.reading, self.orders, self.alerts,
             self.supervisor, self.updates,

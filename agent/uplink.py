@@ -35,7 +35,8 @@ AT_ONCE = 16  # messages that go into one write
 PIECE = 32 * 1024  # bytes of a job in one part
 LIVE_BYTES = 1 << 20  # of live jobs waiting in memory; more of them become backlog
 FOR_LIVE = 64  # places in the window that the backlog leaves free
-WANT_MOST = 5000  # keys taken from one `want`; the cloud asks again for the rest
+WANT_MOST = 5000  # keys that are taken from one message; the cloud asks again for the rest
+SEQ_MOST, EPOCH_MOST = (1 << 40) - 1, 36  # no seq is larger, no epoch's name longer
 
 
 class Uplink:
@@ -311,8 +312,7 @@ class Uplink:
                 self._gone(row_id)
                 self.counters["acked"] += 1
         await self._release(list(release.values()))
-        for want in [want for one in told for want in one.want]:
-            await self._wanted(want)
+        await self._wanted([want for one in told for want in one.want])
 
     async def _release(self, rows: list[tuple[int, str, int, str]]) -> None:
         """Tell the relay that the cloud has these, then forget them. While the relay is away they wait."""
@@ -341,18 +341,21 @@ class Uplink:
         self._flights.acked(row_id)
         self._wake.set()
 
-    async def _wanted(self, want: Want) -> None:
-        """The cloud sees a hole: what stands in the outbox is due now, the rest is taken from the relay again."""
-        last = min(want.last, want.first + WANT_MOST - 1)
-        if last < want.first:
-            return
-        have = await self.store.run(lambda c: outbox.ids_between(c, want.epoch, want.first, last))
-        for row_id in have.values():
-            self._flights.forget(row_id)
-            self._waiting.once_more(row_id)
-        missing = [(want.epoch, seq) for seq in range(want.first, last + 1) if seq not in have]
-        log.info("want=%s/%d-%d due=%d asked of the relay=%d", want.epoch, want.first, last, len(have), len(missing))
-        self.reading.want(missing)
+    async def _wanted(self, wants: list[Want]) -> None:
+        """The cloud sees holes: what stands in the outbox is due now, the rest is taken from the relay again."""
+        room = WANT_MOST
+        for want in wants:
+            first, last = max(1, want.first), min(want.last, want.first + room - 1, SEQ_MOST)
+            if last < first or len(want.epoch) > EPOCH_MOST:
+                continue
+            room -= last - first + 1
+            have = await self.store.run(lambda c, w=(want.epoch, first, last): outbox.ids_between(c, *w))  # type: ignore[misc]
+            for row_id in have.values():
+                self._flights.forget(row_id)
+                self._waiting.once_more(row_id)
+            missing = [(want.epoch, seq) for seq in range(first, last + 1) if seq not in have]
+            log.info("want=%s/%d-%d due=%d asked of the relay=%d", want.epoch, first, last, len(have), len(missing))
+            self.reading.want(missing)
 
     def _soon(self, work: Any, name: str) -> None:
         task = asyncio.create_task(work, name=f"uplink-{name}")

@@ -14,6 +14,16 @@ from wire import messages
 from wire.messages import Ack, Acks, Want
 
 Bench = Callable[..., Rig]
+FAILS_ONCE = """
+import sqlite3, sys
+from relay import listing
+whole = listing.{what}
+def once(*rest):
+    listing.{what} = whole
+    print("failed once", file=sys.stderr, flush=True)
+    raise sqlite3.OperationalError("disk I/O error")
+listing.{what} = once
+"""
 
 
 def test_a_receipt_arrives_masked_and_read_and_is_released(box: Rig) -> None:
@@ -93,6 +103,25 @@ def test_a_backlog_that_nobody_acknowledges_leaves_room_for_live_receipts(bench:
     box.wait_released(11, within=60)
 
 
+@pytest.mark.covers("F14")
+@pytest.mark.parametrize("what", ["due", "some"])
+def test_jobs_that_could_not_be_read_once_are_asked_for_again(bench: Bench, what: str) -> None:
+    """The journal fails at the first listing, or at the first job that was told of."""
+    box = bench()
+    box.first["relay"] = FAILS_ONCE.format(what=what)
+    box.start("relay")
+    if what == "due":
+        box.print(receipt(1), receipt(2))
+        box.printer.wait(b"\x1dVB\x00", 2)
+        box.start("agent")
+    else:
+        box.start("agent").online()
+        box.print(receipt(1), receipt(2))
+    box.wait_log("relay", "failed once")
+    box.cloud.wait_jobs(2, within=40)
+    box.wait_released(2)
+
+
 @pytest.mark.covers("F5", "F34")
 def test_an_agent_killed_at_any_moment_loses_and_doubles_nothing(bench: Bench) -> None:
     box = bench().start("relay", "agent")
@@ -155,7 +184,13 @@ def test_a_cloud_that_was_restored_gets_acknowledged_jobs_again(bench: Bench) ->
     box.wait_released(3)
     box.wait_empty()
     box.cloud.jobs.clear()
-    box.cloud.say("acks", messages.new(Acks, want=[Want(keys[0][0], 1, 3), Want("no-such-epoch", 1, 5)]))
+    odd = [
+        Want("x" * 5000, 1, 9),
+        Want(keys[0][0], -9, 0),
+        Want(keys[0][0], 1 << 62, 1 << 63),
+        Want("no-such-epoch", 1, 5),
+    ]
+    box.cloud.say("acks", messages.new(Acks, want=[*odd, Want(keys[0][0], -3, 1 << 50)]))
     assert box.cloud.wait_jobs(3) == keys
     box.wait_empty()
 
