@@ -1,7 +1,8 @@
-"""What others would build it from, fed by the same harness: a NATS server that syncs each message, and persist-queue
-with paho. Each takes one receipt at a time, as a till does, and is asked for what it promises.
+"""What others would build it from, fed by the same harness: a NATS server that syncs each message, a NATS leaf node
+with its hub (bench/forward_leaf.py), and persist-queue with paho. Each takes one receipt at a time, as a till does, and
+is asked for what it promises.
 
-As a program it is the second of them: receipts on standard input (four bytes of length, then the receipt), a line back
+As a program it is the last of them: receipts on standard input (four bytes of length, then the receipt), a line back
 for each that is safe on disk; paho carries them on, and what the broker took is let go of.
 """
 
@@ -21,9 +22,12 @@ mqtt { listen: "127.0.0.1:$port3", ack_wait: "5s", max_ack_pending: 1000 }
 
 
 def specs(nats: str) -> list[dict[str, Any]]:
+    from bench import forward_leaf
+
     broker = {"command": f"{nats} -c $dir/nats.conf", "files": {"nats.conf": NATS}, "settle": 1.0}
     at = "mqtt:127.0.0.1:$port3/receipts"
     found = [{"name": "NATS, sync always", "feed": at, "watch": at, "processes": {"broker": broker}}]
+    found.append(forward_leaf.spec(nats))
     try:
         import persistqueue  # noqa: F401
     except ImportError:
