@@ -6,7 +6,9 @@ not. The watermark, up to which everything has come, follows from the two.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
+from sys import maxsize
 
 Run = tuple[int, int]
 
@@ -26,27 +28,29 @@ def runs(numbers: Iterable[int]) -> list[Run]:
     return out
 
 
-def fill(highest: int, holes: list[Run], came: Run) -> tuple[int, list[Run]]:
-    """The numbers of `came` are here -> (highest, holes) after that. `holes` is sorted and stays so.
+def fill(highest: int, holes: list[Run], came: Run) -> int:
+    """The numbers of `came` are here -> highest after that. `holes` is sorted, stays so, and is changed in its place;
+    those that `came` does not touch may be left out.
 
-    >>> fill(5, [(2, 3)], (3, 3))
+    >>> holes = [(2, 3)]
+    >>> fill(5, holes, (3, 3)), holes
     (5, [(2, 2)])
-    >>> fill(5, [], (9, 9))
-    (9, [(6, 8)])
+    >>> fill(5, holes, (9, 9)), holes
+    (9, [(2, 2), (6, 8)])
     """
     first, last = came
     if first > highest + 1:
-        return last, [*holes, (highest + 1, first - 1)]
-    out: list[Run] = []
-    for low, high in holes:
-        if last < low or high < first:
-            out.append((low, high))
-            continue
-        if low < first:
-            out.append((low, first - 1))
-        if last < high:
-            out.append((last + 1, high))
-    return max(highest, last), out
+        holes.append((highest + 1, first - 1))
+        return last
+    end = bisect_right(holes, (last, maxsize))
+    start = bisect_right(holes, (first, maxsize), hi=end)
+    if start and holes[start - 1][1] >= first:
+        start -= 1
+    if start < end:
+        low, high = holes[start][0], holes[end - 1][1]
+        left = [(low, first - 1)] if low < first else []
+        holes[start:end] = [*left, (last + 1, high)] if last < high else left
+    return max(highest, last)
 
 
 def watermark(highest: int, holes: list[Run]) -> int:

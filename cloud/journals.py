@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
+from sys import maxsize
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -68,36 +70,42 @@ def count(connection: sa.Connection, came: dict[Journal, list[Run]], stands: Sta
 
 
 def _rework_holes(connection: sa.Connection, journal: Journal, top: int, pieces: list[Run], at: int) -> int:
+    """-> the highest number now. Only holes that the pieces reach are looked at: a box may make as many as it likes."""
     merchant, box, epoch = journal
     mine = (holes.c.merchant_id == merchant, holes.c.box == box, holes.c.epoch == epoch)
+    low, high = pieces[0][0], max(last for _, last in pieces)
+    before_it = sa.select(sa.func.max(holes.c.first)).where(*mine, holes.c.first <= low).scalar_subquery()
     rows = connection.execute(
         sa.select(holes.c.first, holes.c.last, holes.c.since, holes.c.asked_at, holes.c.asked)
-        .where(*mine)
+        .where(*mine, holes.c.first >= sa.func.coalesce(before_it, low), holes.c.first <= high)
         .order_by(holes.c.first)
     ).all()
-    before = [(r.first, r.last) for r in rows]
-    after = before
+    before = [(row.first, row.last) for row in rows]
+    after = before.copy()
     for piece in pieces:
-        top, after = fill(top, after, piece)
-    gone, made = set(before) - set(after), set(after) - set(before)
-    for first, _ in gone:
-        connection.execute(sa.delete(holes).where(*mine, holes.c.first == first))
-    for first, last in sorted(made):
-        old = next(
-            (r for r in rows if r.first <= first and last <= r.last), None
-        )  # what is left of an old one is as old
-        connection.execute(
-            sa.insert(holes).values(
-                merchant_id=merchant,
-                box=box,
-                epoch=epoch,
-                first=first,
-                last=last,
-                since=old.since if old else at,
-                asked_at=old.asked_at if old else None,
-                asked=old.asked if old else 0,
-            )
+        top = fill(top, after, piece)
+    gone, made = set(before) - set(after), sorted(set(after) - set(before))
+    if gone:
+        this = sa.delete(holes).where(*mine, holes.c.first == sa.bindparam("b_first"))
+        connection.execute(this, [{"b_first": first} for first, _ in gone])
+    fresh = []
+    for first, last in made:
+        n = bisect_right(before, (first, maxsize)) - 1
+        old = rows[n] if n >= 0 and last <= rows[n].last else None  # what is left of an old one is as old
+        fresh.append(
+            {
+                "merchant_id": merchant,
+                "box": box,
+                "epoch": epoch,
+                "first": first,
+                "last": last,
+                "since": old.since if old else at,
+                "asked_at": old.asked_at if old else None,
+                "asked": old.asked if old else 0,
+            }
         )
+    if fresh:
+        connection.execute(sa.insert(holes), fresh)
     return top
 
 

@@ -12,9 +12,9 @@ spans = st.tuples(st.integers(1, 60), st.integers(0, 12)).map(lambda t: (t[0], t
 
 @given(came=st.lists(spans, max_size=30))
 def test_the_holes_are_what_did_not_come(came: list[Run]) -> None:
-    highest, holes, there = 0, [], set[int]()
+    highest, holes, there = 0, list[Run](), set[int]()
     for span in came:
-        highest, holes = fill(highest, holes, span)
+        highest = fill(highest, holes, span)
         there |= set(range(span[0], span[1] + 1))
     assert highest == max(there, default=0)
     missing = [n for n in range(1, highest + 1) if n not in there]
