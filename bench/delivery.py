@@ -14,6 +14,7 @@ import threading
 import time
 from pathlib import Path
 
+from tests.simulators.memory import pss_mb, tree
 from tests.simulators.system import System, free_port, until
 from tests.simulators.till import TcpTill, connect, receipt
 
@@ -136,20 +137,6 @@ class Bench:
             children = f" + {sum(parts[1:]):.1f} in its children" if len(parts) > 1 else ""
             told.append(f"{name} {parts[0]:.1f} MB{children}")
         print(f"Pss {when}: {', '.join(told)}")
-
-
-def tree(pid: int) -> list[int]:
-    """The process and all below it."""
-    found = [pid]
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            found += tree(int(child))
-    return found
-
-
-def pss_mb(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 
 if __name__ == "__main__":

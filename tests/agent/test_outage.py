@@ -3,7 +3,7 @@ still wanted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,15 +43,24 @@ class Board:
         between()
         self.box.start("relay", "agent")
 
-    def asks(self) -> None:
-        self.box.cloud.wait(
-            lambda: any(isinstance(m, Held) and m.orders == ["o-1"] for m in self.box.cloud.others), "it asks for o-1"
-        )
+    def was_off_with_an_order(self) -> None:
+        """An order that could not be printed before the power went; afterwards the cloud is asked for it."""
+        self.box.printer.unplug()
+        self.box.cloud.order(order())
+        self.box.cloud.wait_state("o-1", "received")
+        self.off_and_on(self.box.cloud.others.clear)
+        asks(self.box)
 
 
 @pytest.fixture
-def board(bench: Bench, tmp_path: Path) -> Iterator[Board]:
-    yield Board(bench(), tmp_path / "boot")
+def board(bench: Bench, tmp_path: Path) -> Board:
+    return Board(bench(), tmp_path / "boot")
+
+
+def asks(box: Rig) -> None:
+    box.cloud.wait(
+        lambda: any(isinstance(m, Held) and m.orders == ["o-1"] for m in box.cloud.others), "it asks for o-1"
+    )
 
 
 def states(box: Rig) -> set[str]:
@@ -60,11 +69,7 @@ def states(box: Rig) -> set[str]:
 
 def test_what_waited_while_the_board_was_off_is_asked_for_and_printed_once(board: Board) -> None:
     box = board.box
-    box.printer.unplug()
-    box.cloud.order(order())
-    box.cloud.wait_state("o-1", "received")
-    board.off_and_on(lambda: box.cloud.others.clear())
-    board.asks()
+    board.was_off_with_an_order()
     box.printer.plug_in()
     box.cloud.say("orders", messages.new(GoOrder, order="o-1", go=True))
     report = box.cloud.wait_state("o-1", "printed", within=60)
@@ -74,11 +79,7 @@ def test_what_waited_while_the_board_was_off_is_asked_for_and_printed_once(board
 
 def test_without_a_go_it_is_not_printed_and_an_alert_stands(board: Board) -> None:
     box = board.box
-    box.printer.unplug()
-    box.cloud.order(order())
-    box.cloud.wait_state("o-1", "received")
-    board.off_and_on(lambda: box.cloud.others.clear())
-    board.asks()
+    board.was_off_with_an_order()
     box.cloud.say("orders", messages.new(GoOrder, order="o-1", go=False))
     box.cloud.wait_state("o-1", "expired", within=60)
     box.cloud.wait(lambda: any("held:o-1" in a and "no go" not in a for a in box.cloud.alerts), "an alert stands")
@@ -100,7 +101,7 @@ def test_a_slip_that_was_cut_short_by_a_power_cut_is_copied_with_a_go_and_unconf
     box.cloud.wait_state("o-1", "printing")
     box.printer.wait(head("o-1"))
     board.off_and_on(lambda: box.cloud.others.clear())
-    board.asks()
+    asks(box)
     box.printer.answers = True
     box.cloud.say("orders", messages.new(GoOrder, order="o-1", go=go))
     if go:
@@ -113,13 +114,9 @@ def test_a_slip_that_was_cut_short_by_a_power_cut_is_copied_with_a_go_and_unconf
 
 def test_a_go_that_was_lost_is_asked_for_again(board: Board) -> None:
     box = board.box
-    box.printer.unplug()
-    box.cloud.order(order())
-    box.cloud.wait_state("o-1", "received")
-    board.off_and_on(lambda: box.cloud.others.clear())
-    board.asks()
+    board.was_off_with_an_order()
     box.cloud.others.clear()
-    board.asks()
+    asks(box)
 
 
 def test_a_clock_that_is_a_day_ahead_delays_an_order_by_a_question(bench: Bench) -> None:
@@ -129,7 +126,7 @@ def test_a_clock_that_is_a_day_ahead_delays_an_order_by_a_question(bench: Bench)
     box.cloud.others.clear()
     new: PrintOrder = order()
     box.cloud.order(new)
-    box.cloud.wait(lambda: any(isinstance(m, Held) and m.orders == ["o-1"] for m in box.cloud.others), "it asks")
+    asks(box)
     assert head("o-1") not in box.printer.paper
     box.cloud.say("orders", messages.new(GoOrder, order="o-1", go=True))
     box.cloud.wait_state("o-1", "printed", within=60)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from tests.agent.rig import Rig, receipt
 from tests.agent.test_orders import order
+from tests.simulators.memory import pss_mb, tree
 
 TELL = """
 import logging, sys
@@ -25,20 +25,6 @@ def loading():
 daemon.notify, daemon._load_encoder = notified, loading
 """
 RELAY_MB, AGENT_MB = 20, 72
-
-
-def tree(pid: int) -> list[int]:
-    """The process and all below it."""
-    found = [pid]
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            found += tree(int(child))
-    return found
-
-
-def pss_mb(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 
 def test_the_slips_encoder_is_loaded_once_it_is_ready_and_before_an_order(bench: Callable[..., Rig]) -> None:
