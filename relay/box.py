@@ -189,7 +189,9 @@ class Relay:
             port.open()
         self.journal.start()
         self.journal.read(models.recall, self._recalled)
-        self.journal.do(lambda store: (store.fates.cut_short(), store.fates.queued()), self._queue_slips)
+        self.journal.do(
+            lambda store: (store.fates.cut_short(), store.fates.queued(), store.fates.answering()), self._queue_slips
+        )
         try:
             self.control = Server(self.loop, self.box.box.control, Desk(self))
         except OSError as error:
@@ -254,8 +256,11 @@ class Relay:
         for printer in self.printers.values():
             printer.close()
 
-    def _queue_slips(self, found: tuple[list[dict[str, Any]], list[dict[str, Any]]]) -> None:
-        cut_short, queued = found
+    def _queue_slips(self, found: tuple[list[dict[str, Any]], list[dict[str, Any]], list[str]]) -> None:
+        cut_short, queued, answering = found
+        for name in answering:
+            if name in self.slips:
+                self.slips[name].has_answered = True
         for slip in cut_short:
             self.slips.get(slip["printer"], next(iter(self.slips.values()))).resume(slip)
         for slip in queued:

@@ -123,6 +123,10 @@ class Fates:
         rows = self.db.execute("SELECT slip, attempt FROM slips WHERE state = 'started' ORDER BY fate").fetchall()
         return [self._queued(slip, attempt) for slip, attempt in rows]
 
+    def answering(self) -> list[str]:
+        """Printers that have answered behind a slip: one that then says nothing may be off."""
+        return [row[0] for row in self.db.execute("SELECT DISTINCT printer FROM slips WHERE proof IN ('L1', 'L2')")]
+
     def forget_old(self) -> None:
         """What was told more than 30 days ago. A board that began in 1970 and was then set has lived no 50 years: what
         is forgotten could be printed once more without a mark."""

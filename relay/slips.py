@@ -51,7 +51,7 @@ class Slips:
         self._ask_after = 0.0  # it said that it is not well: it is not asked again before, unless it says otherwise
         self._start_after = 0.0  # a start could not be recorded, or nobody answers: not tried again before
         self._asked_at = 0.0
-        self._has_answered = False  # real-time questions, since the relay started
+        self.has_answered = False  # questions, ever: at the start the journal says so
         self._hush: tuple[dict[str, Any], float] | None = None  # the slip that waits for an answer, since when
         self._asking: Asking | None = None
         self._proving: Proof | None = None
@@ -201,8 +201,8 @@ class Slips:
         since only the way back may be broken. -> what is wrong; "" to go on."""
         now = self.loop.now
         heard = self.printer.router.status_at >= self._asked_at  # an answer, if only to an earlier question
-        if heard or not self._has_answered:
-            self._has_answered = self._has_answered or heard
+        if heard or not self.has_answered:
+            self.has_answered = self.has_answered or heard
             self._hush = None
             return ""
         if self._hush is None or self._hush[0] is not slip:

@@ -89,13 +89,15 @@ def test_a_printer_that_stays_silent_is_sent_slips_after_a_while_and_proves_noth
     make_box: Callable[..., Box], printer: SimulatedPrinter
 ) -> None:
     """Perhaps only its way back is broken: no paper at all would be worse than paper without proof."""
-    box = make_box(start=False).start(
-        first="import relay.slips; relay.slips.HUSH_S = 3.0; import relay.proof; relay.proof.PROOF_S = 1.0"
-    )
+    soon = "import relay.slips; relay.slips.HUSH_S = 3.0; import relay.proof; relay.proof.PROOF_S = 1.0"
+    box = make_box(start=False).start(first=soon)
     with closing(box.agent()) as agent:
         order(agent)
         agent.fate("o1/main/1", "done")
-        printer.silent = True
+    printer.silent = True
+    box.stop()
+    box.start(first=soon)  # what it knew of the printer, the journal knows
+    with closing(box.agent()) as agent:
         order(agent, "o2/main/1")
         agent.event(lambda e: e["event"] == "fate" and e["fate"]["reason"] == "the printer does not answer")
         assert agent.fate("o2/main/1", "done")["proof"] == "L0"
