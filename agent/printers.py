@@ -10,7 +10,7 @@ from agent.slips import Slip
 from config.load import ConfigError
 from config.models import find_model, load_model
 from receipt.script import undrawn
-from receipt.slip import Paper, paper_of
+from receipt.slip_writer import Paper, paper_of
 from wire import paper as wire_paper
 from wire.messages import OrderContent
 

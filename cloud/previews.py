@@ -21,7 +21,7 @@ from cloud.steps import slips_of
 from cloud.store.schema import boxes, orders
 from config.load import ConfigError
 from config.models import find_model, load_model
-from receipt.slip import Paper, paper_of
+from receipt.slip_writer import Paper, paper_of
 from wire.messages import OrderContent, OrderItem, SlipStyle, Status
 from wire.paper import slip_bytes, slip_png
 

@@ -6,7 +6,7 @@ from receipt import slip as slips
 from receipt.model import minor_digits
 from receipt.paper import Profile
 from receipt.script import READ_AS
-from receipt.slip import Paper
+from receipt.slip_writer import Paper
 from wire.messages import OrderContent, SlipStyle
 
 MARKS = {"stop": "STOP PREPARING", "reprint": "REPRINT"}

@@ -22,7 +22,7 @@ import msgspec
 from cloud.channels import Message, NotAnOrder, Withdrawn
 from cloud.orders import Submission
 from receipt.model import minor_digits
-from receipt.slip import clean
+from receipt.slip_writer import clean
 from wire.messages import OrderContent, OrderItem
 
 SIGNED_BY = "x-wc-webhook-signature"

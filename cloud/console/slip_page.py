@@ -16,8 +16,8 @@ from cloud.console.access import back, read, written
 from cloud.console.desk import HIDDEN, Ask, Desk
 from cloud.console.shop_rules import Form, cannot_be, chosen, printers_of, save
 from receipt import logo
-from receipt.slip import Paper
 from receipt.slip_words import WORDS
+from receipt.slip_writer import Paper
 from wire.messages import SlipStyle
 from wire.paper import slip_bytes, slip_png
 

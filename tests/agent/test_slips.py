@@ -175,3 +175,12 @@ def test_trouble_is_told_in_words() -> None:
     assert trouble(None) is None and trouble({"connected": True, "paper": "near"}) is None
     assert trouble({"connected": False}) and trouble({"connected": True, "paper": "out"}) == "its paper is out"
     assert trouble({"connected": True, "cover_open": True}) and trouble({"connected": True, "online": False})
+
+
+def test_letters_that_neither_printer_nor_box_has_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    known = OrderContent("A1", "dine_in", [OrderItem("Crème brûlée 2 x", options=["Grieß"])])
+    slip = slips.received(messages.new(PrintOrder, order="o-2", content=known), "main", held=False)
+    assert render(slip) and not caplog.records
+    odd = OrderContent("A1", "dine_in", [OrderItem("Soup", note="\U000ffffd please")])
+    slip = slips.received(messages.new(PrintOrder, order="o-3", content=odd), "main", held=False)
+    assert render(slip) and "fonts-noto" in caplog.text

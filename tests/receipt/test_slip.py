@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from receipt.script import Script, draw, undrawn
-from receipt.slip import Paper, Slip, SlipItem, clean, render, wrap
+from receipt.slip import Slip, SlipItem, render
+from receipt.slip_writer import Paper, clean, wrap
 
 ORDER = Slip(
     number="A12",
