@@ -14,41 +14,16 @@ from cloud.crm import BadCustomer, Customer
 from cloud.spreadsheets import Sheet
 
 TARGETS = ("name", "external_id", "member", "card", "phone", "email", "birthday", "note", "consent")
-GUESSES = {
-    "name": ("name", "fullname", "customer", "customername", "kunde", "姓名", "顾客", "客户", "顧客", "客戶"),
-    "external_id": ("id", "externalid", "customerid", "customerno", "kundennummer", "编号", "客户编号"),
-    "member": (
-        "member",
-        "memberno",
-        "membernumber",
-        "mitglied",
-        "mitgliedsnummer",
-        "会员",
-        "会员号",
-        "会员编号",
-        "會員",
-        "會員號",
-        "會員編號",
-    ),
-    "card": ("card", "loyaltycard", "cardtoken", "kundenkarte", "卡", "卡号", "会员卡"),
-    "phone": (
-        "phone",
-        "mobile",
-        "telephone",
-        "tel",
-        "telefon",
-        "handy",
-        "电话",
-        "手机",
-        "手机号",
-        "電話",
-        "手機",
-        "手機號",
-    ),
-    "email": ("email", "mail", "emailaddress", "邮箱", "电子邮件"),
-    "birthday": ("birthday", "birthdate", "dateofbirth", "geburtstag", "geburtsdatum", "生日", "出生日期"),
-    "note": ("note", "notes", "comment", "remark", "notiz", "备注", "備註"),
-    "consent": ("consent", "newsletter", "optin", "marketing", "einwilligung", "同意", "同意接收"),
+GUESSES = {  # our field -> headings, folded, with spaces between
+    "name": "name fullname customer customername kunde 姓名 顾客 客户 顧客 客戶",
+    "external_id": "id externalid customerid customerno kundennummer 编号 客户编号",
+    "member": "member memberno membernumber mitglied mitgliedsnummer 会员 会员号 会员编号 會員 會員號 會員編號",
+    "card": "card loyaltycard cardtoken kundenkarte 卡 卡号 会员卡",
+    "phone": "phone mobile telephone tel telefon handy 电话 手机 手机号 電話 手機 手機號",
+    "email": "email mail emailaddress 邮箱 电子邮件",
+    "birthday": "birthday birthdate dateofbirth geburtstag geburtsdatum 生日 出生日期",
+    "note": "note notes comment remark notiz 备注 備註",
+    "consent": "consent newsletter optin marketing einwilligung 同意 同意接收",
 }
 
 
@@ -68,7 +43,7 @@ def guess(head: list[str]) -> list[str]:
     out: list[str] = []
     for title in head:
         plain = crm.folded(title)
-        found = next((t for t, names in GUESSES.items() if plain in names and t not in out), "")
+        found = next((t for t, names in GUESSES.items() if plain in names.split() and t not in out), "")
         out.append(found)
     return out
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import zipfile
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ MOST_BYTES = 5 * 1024 * 1024
 MOST_ROWS = 50_000
 MOST_COLUMNS = 60
 MOST_UNPACKED = 60 * 1024 * 1024
+CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")  # what no table of texts holds
 SEPARATORS = ",;\t|"
 NO_TABLES = (b"%PDF", b"<", b"{", b"[")  # what is no table begins so
 
@@ -63,7 +65,7 @@ def rows(data: bytes) -> list[list[str]]:
 
 def _csv(data: bytes) -> list[list[str]]:
     text = decoded(data)
-    if "\x00" in text:
+    if CONTROL.search(text):
         raise BadFile("customers.wrong.not_text")
     try:
         return _parted(text)

@@ -52,8 +52,12 @@ def order(t: Strings, state: str, proof: str = "", reason: str = "", code: str =
     said = t(f"states.order.{state}") if f"states.order.{state}" in t else state
     if not reason or state not in WITH_REASON:
         return said
-    told = t(f"states.reject.{code}") if t.lang != FIRST and code and reason == REASONS.get(code) else reason
-    return t("states.because", what=said, why=told)
+    return t("states.because", what=said, why=because(t, reason, code))
+
+
+def because(t: Strings, reason: str, code: str) -> str:
+    """Why an order was rejected: the shop's own words, or those of the code in the reader's language."""
+    return t(f"states.reject.{code}") if t.lang != FIRST and code and reason == REASONS.get(code) else reason
 
 
 def tone(state: str) -> str:

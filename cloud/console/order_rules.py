@@ -7,16 +7,14 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from litestar import Response, get, post
 
 from cloud import channels, review, rules
 from cloud.api.problem import Problem, not_found
 from cloud.auth import Who
-from cloud.console.access import back, read, written
-from cloud.console.desk import HIDDEN, Ask, Desk
+from cloud.console.desk import Desk
 from cloud.console.filters import plain
 from cloud.console.period import weekdays
-from cloud.console.shop_rules import Form, channels_of, chosen, form_of, save
+from cloud.console.shop_rules import Chosen, Form, channels_of, chosen, in_order, pages, place_of
 from cloud.review import ANSWER_S, REASONS
 from cloud.rules import KINDS, Pace, Review, Rule
 from cloud.strings import Strings
@@ -29,32 +27,8 @@ ACTIONS = ("accept", "ask", "reject")
 
 
 def routes(desk: Desk) -> list[Any]:
-    @get(HOME, **HIDDEN)
-    async def page(request: Ask) -> Response[str]:
-        who = await desk.reader(request, "orders:write")
-        t, asked = desk.language(request), dict(request.query_params)
-        values = await read(desk, lambda c: _page(c, who, asked, t))
-        return desk.page(request, who, "order_rules.html", **values)
-
-    @post(HOME, status_code=303, **HIDDEN)
-    async def change(request: Ask) -> Response[Any]:
-        """`do`: rule | up | down | remove | general | pace."""
-        who = await desk.acting(request, "orders:write")
-        form = await form_of(request)
-
-        def work(connection: sa.Connection) -> str:
-            shop = chosen(connection, who.merchant, form.text("shop", 64))
-            if form.text("do") == "pace":
-                save(connection, who, _pace(form), shop.id)
-            else:
-                old = rules.load(connection, who.merchant, Review, shop.id)
-                new = _changed(old, form, shop.currency)
-                save(connection, who, msgspec.structs.replace(new, zone=shop.zone or old.zone), shop.id)
-            return HOME + shop.query
-
-        return back(await written(desk, work))
-
-    return [page, change]
+    """`do` of its forms: rule | up | down | remove | general | pace."""
+    return pages(desk, HOME, "order_rules.html", _page, _changed)
 
 
 def _page(connection: sa.Connection, who: Who, asked: dict[str, str], t: Strings) -> dict[str, Any]:
@@ -63,7 +37,7 @@ def _page(connection: sa.Connection, who: Who, asked: dict[str, str], t: Strings
     how.zone = shop.zone or how.zone
     pace = rules.load(connection, who.merchant, Pace, shop.id)
     n = asked.get("rule", "")
-    number = int(n) if n.isascii() and n.isdecimal() and int(n) < len(how.rules) else None
+    number = place_of(n, how.rules)
     known = list(dict.fromkeys([*channels_of(connection, who.merchant), *channels.names(), *how.answer_s]))
     return {
         "shop": shop,
@@ -121,8 +95,12 @@ def _tried(how: Review, pace: Pace, asked: dict[str, str], currency: str) -> rev
     return review.decide(how, pace, facts)
 
 
-def _changed(old: Review, form: Form, currency: str) -> Review:
-    do, number = form.text("do"), form.number("number")
+def _changed(connection: sa.Connection, who: Who, form: Form, shop: Chosen) -> Review | Pace:
+    do = form.text("do")
+    if do == "pace":
+        return _pace(form)
+    old = rules.load(connection, who.merchant, Review, shop.id)
+    old.zone = shop.zone or old.zone
     if do == "general":
         answers = {name: form.number(f"answer-{name}") for name in form.all("channel")}
         return msgspec.structs.replace(
@@ -131,21 +109,7 @@ def _changed(old: Review, form: Form, currency: str) -> Review:
             dine_in_reviewed=form.has("dine_in_reviewed"),
             answer_s={name: seconds * 60 for name, seconds in answers.items() if seconds},
         )
-    chain = list(old.rules)
-    if number is not None and number >= len(chain):
-        raise not_found()
-    if do == "rule":
-        made = _rule(form, currency)
-        chain = [*chain, made] if number is None else [*chain[:number], made, *chain[number + 1 :]]
-    elif do == "remove" and number is not None:
-        del chain[number]
-    elif do in ("up", "down") and number is not None:
-        other = number + (1 if do == "down" else -1)
-        if 0 <= other < len(chain):
-            chain[number], chain[other] = chain[other], chain[number]
-    else:
-        raise not_found()
-    return msgspec.structs.replace(old, rules=chain)
+    return msgspec.structs.replace(old, rules=in_order(old.rules, form, "rule", lambda: _rule(form, shop.currency)))
 
 
 def _rule(form: Form, currency: str) -> Rule:

@@ -1,23 +1,29 @@
-"""What the pages of a shop's rules have in common: which shop they are about, saving, and reading a form's numbers."""
+"""What the pages of a shop's rules have in common: which shop they are about, rows in order, saving, numbers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from litestar import Response, get, post
 
 from cloud import rules
-from cloud.api.problem import Problem
+from cloud.api.problem import Problem, not_found
 from cloud.auth import Who
-from cloud.console.desk import Ask
+from cloud.console.access import back, read, written
+from cloud.console.desk import HIDDEN, Ask, Desk
 from cloud.corrections import minor
 from cloud.facts import Places, Shop
 from cloud.store.schema import boxes, orders
-from cloud.strings import Said, said
+from cloud.strings import Said, Strings, said
 
 NATIVE = ("table", "shop", "api")  # channels of our own: red codes, black codes, programs
 MOST_TEXT = 500
+T = TypeVar("T")
+Shown = Callable[[sa.Connection, Who, dict[str, str], Strings], dict[str, Any]]
+Changed = Callable[[sa.Connection, Who, "Form", "Chosen"], rules.Value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,58 @@ def save(connection: sa.Connection, who: Who, value: rules.Value, shop: str) -> 
 
 def cannot_be(problems: list[Said]) -> Problem:
     return Problem(422, "bad-rule", said("problems.bad_rule"), errors=[{"field": "", "problem": p} for p in problems])
+
+
+def pages(desk: Desk, home: str, template: str, shown: Shown, changed: Changed) -> list[Any]:
+    """A page of a shop's rules, and its forms. `shown(connection, who, query, t)` -> what the template needs;
+    `changed(connection, who, form, shop)` -> the value that is kept. Raises Problem for a form that cannot be."""
+
+    @get(home, **HIDDEN)
+    async def page(request: Ask) -> Response[str]:
+        who = await desk.reader(request, "orders:write")
+        t, asked = desk.language(request), dict(request.query_params)
+        values = await read(desk, lambda c: shown(c, who, asked, t))
+        return desk.page(request, who, template, **values)
+
+    @post(home, status_code=303, **HIDDEN)
+    async def change(request: Ask) -> Response[Any]:
+        who = await desk.acting(request, "orders:write")
+        form = await form_of(request)
+
+        def work(connection: sa.Connection) -> str:
+            shop = chosen(connection, who.merchant, form.text("shop", 64))
+            save(connection, who, changed(connection, who, form, shop), shop.id)
+            return home + shop.query
+
+        return back(await written(desk, work))
+
+    return [page, change]
+
+
+def place_of(asked: str, rows: list[T]) -> int | None:
+    """The row that an address names; None: none of them."""
+    number = int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 4 else len(rows)
+    return number if number < len(rows) else None
+
+
+def in_order(rows: list[T], form: Form, name: str, made: Callable[[], T]) -> list[T]:
+    """`do` of the form: NAME puts what was `made` in the place of row `number`, or last; up, down and remove move it.
+    Raises Problem 404 for what is none of these."""
+    do, number = form.text("do"), form.number("number")
+    rows = list(rows)
+    if number is not None and number >= len(rows):
+        raise not_found()
+    if do == name:
+        return [*rows, made()] if number is None else [*rows[:number], made(), *rows[number + 1 :]]
+    if do == "remove" and number is not None:
+        del rows[number]
+    elif do in ("up", "down") and number is not None:
+        other = number + (1 if do == "down" else -1)
+        if 0 <= other < len(rows):
+            rows[number], rows[other] = rows[other], rows[number]
+    else:
+        raise not_found()
+    return rows
 
 
 class Form:

@@ -118,10 +118,20 @@ class Browser:
 
     def until(self, script: str, within: float = 30) -> Any:
         end = time.monotonic() + within
-        while not (value := self.run(f"return {script}")):
+        while True:
+            try:
+                if value := self.run(f"return {script}"):
+                    return value
+            except LookupError:  # the page is just being replaced
+                pass
             assert time.monotonic() < end, f"never true: {script}\n{self.text()[:1500]}"
             time.sleep(0.05)
-        return value
+
+    def speak(self, lang: str) -> None:
+        """Choose a language at the log-in, and be on its page: what is typed before that would be gone."""
+        if self.run("return document.documentElement.lang") != lang:
+            self.click(f".tongues [value={lang}]")
+            self.until(f"document.documentElement.lang === {lang!r} && document.readyState === 'complete'")
 
     def complaints(self) -> list[str]:
         """What the console says that is worse than a remark."""

@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html import unescape
+from typing import Any
 
 import httpx
 import pytest
@@ -84,7 +85,7 @@ def _attacked(connection: sa.Connection, merchant: str) -> None:
             currency=("EUR", "JPY", "<i>", None)[n % 4],
             kind=[Kind.SALE, Kind.VOID][n % 7 == 0],
         )
-        where = {"box": "box-of-0-shop", "seq": n, "pos": ATTACK, "printer": ATTACK}
+        where: dict[str, Any] = {"box": "box-of-0-shop", "seq": n, "pos": ATTACK, "printer": ATTACK}
         add_job(connection, merchant, one, started_ms=_ms(n / 2), lines=f"{ATTACK}\nTOTAL 12.50", **where)
     who = Customer(ATTACK, ATTACK[:80], f"{ATTACK}@example.org".replace(" ", "")[:60], note=ATTACK, member=ATTACK)
     crm.keep(connection, merchant, replace(who, fields={ATTACK[:40]: ATTACK}), "file")
@@ -103,10 +104,7 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 def enter(window: Browser, cloud: Cloud, user: str, lang: str) -> None:
     window.open(cloud.url + "/login")
-    if window.run("return !document.querySelector('#name')"):
-        window.run("document.querySelector('.me form[action=\"/logout\"]').submit()")
-        window.find("#name")
-    window.click(f".tongues [value={lang}]")
+    window.speak(lang)
     window.type("#name", user)
     window.type("#password", PASSWORD)
     window.click("button.yes")
