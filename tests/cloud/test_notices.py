@@ -211,15 +211,22 @@ def staff(shop: Shop, **form: str) -> None:
     assert done.status_code == 303, done.text
 
 
+def told(gateway: Gateway, words: str) -> str:
+    """The message that says so. Another alarm of this shop may have been told just before: then it is the next one."""
+    while words not in (text := json.dumps(gateway.got.get(timeout=180)[2], ensure_ascii=False)):
+        pass
+    return text
+
+
 def test_staff_are_told_of_an_order_that_may_not_be_on_paper(shop: Shop, gateway: Gateway) -> None:
     shop.sender("sms", f"smseagle://TOKENTOKEN@127.0.0.1:{gateway.port}/{{to}}")
     staff(shop, phone="+44 20 7946 0100", test="1")
-    assert "This is a test" in json.dumps(gateway.got.get(timeout=60)[2])
+    told(gateway, "This is a test")
     order = shop.api.post("/v1/orders", json=TABLE_ORDER).json()
     shop.box.order(order["id"])
     shop.box.report(order["id"], OrderState.UNCONFIRMED, reason="no answer within 10 s")
-    text = json.dumps(gateway.got.get(timeout=60)[2])
-    assert f"Order {order['number']} is unconfirmed" in text and "442079460100" in text and shop.cloud.url in text
+    text = told(gateway, f"Order {order['number']} is unconfirmed")
+    assert "442079460100" in text and shop.cloud.url in text
     page = shop.console.get("/setup/notices").text
     assert "+442079460100" in page and "unconfirmed" in page
     assert f"Order {order['number']} is unconfirmed" in shop.alarms(), "the console shows it as before"
@@ -232,8 +239,7 @@ def test_alerts_that_nobody_answers_at_the_box_reach_its_people_in_their_languag
     try:
         staff(shop, phone="+442079460101")
         shop.box.status(alerts=["printer:main (escalated) the paper of printer main is out"])
-        text = json.dumps(gateway.got.get(timeout=60)[2], ensure_ascii=False)
-        assert "十分钟" in text and "tell-front-1" in text
+        assert "tell-front-1" in told(gateway, "十分钟")
         shop.box.status(alerts=["printer:main (sounding) the paper of printer main is out"])
         until(lambda: "tell-front-1 的警报" not in shop.alarms())
     finally:
