@@ -6,12 +6,15 @@ import hashlib
 import re
 from typing import Any
 
+import msgspec
+
 from wire import topics
 from wire.messages import BadMessage, Captured, Held, Part, Report, Result, Status, Tombstone
 
 EPOCH = re.compile(r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
 MAX_SEQ = 1 << 53
 MAX_PARTS = 128
+MAX_STATUS = 65_536
 MAX_RUN = 1 << 32
 
 
@@ -63,6 +66,8 @@ def check(message: Any, topic: str) -> None:
     elif isinstance(message, Result):
         _printable(topic, message.command, message.text, limit=100_000)
     elif isinstance(message, Status):
+        if (size := len(msgspec.msgpack.encode(message))) > MAX_STATUS:  # it is parsed for each page that shows a box
+            raise BadMessage(topic, f"a status of {size} bytes, where {MAX_STATUS} are allowed")
         if message.epoch and not EPOCH.fullmatch(message.epoch):
             raise BadMessage(topic, "the epoch is not a UUID")
         if not -1 < message.last_seq < MAX_SEQ or not -1 < (message.first_unacked or 0) < MAX_SEQ:

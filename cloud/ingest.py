@@ -19,15 +19,14 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from cloud import metrics
+from cloud import journals, metrics
 from cloud.auth import Buckets
 from cloud.batch import Answer, Intake, Outcome, Sorted, shard_in
 from cloud.leases import Stale
 from cloud.line import FIRST_S, Line
 from cloud.mqtt import Mqtt, Publish
-from cloud.store.schema import boxes, holes
 from wire import topics
-from wire.messages import Acks, Want, encode, new, now_ms
+from wire.messages import Acks, Want, encode, new
 
 log = logging.getLogger("cloud.ingest")
 BUSY, BUSY_S = 16, 0.2  # so many messages in so long make us wait for more, and for so long afterwards
@@ -184,28 +183,13 @@ class Ingest(Line):
 
     def _want(self, mqtt: Mqtt) -> None:
         """Ask boxes for numbers that are missing longer than `want_after_s`; again after twice that, up to an hour."""
-        at, after = now_ms(), self._config.ingest.want_after_s * 1000
         try:
             with self._store.read() as connection:
-                query = sa.select(holes).where(holes.c.since < at - after)
-                if self._leases is not None:
-                    query = query.join(boxes, boxes.c.id == holes.c.box).where(boxes.c.shard.in_(self._leases.held))
-                old = connection.execute(query.order_by(holes.c.since).limit(2000)).all()
-            due = [h for h in old if h.asked_at is None or h.asked_at < at - min(after << min(h.asked, 20), 3_600_000)]
+                due = journals.due(connection, self._config.ingest.want_after_s * 1000, self._leases)
             if not due:
                 return
             with self._store.write() as connection:
-                for h in due:
-                    connection.execute(
-                        sa.update(holes)
-                        .where(
-                            holes.c.merchant_id == h.merchant_id,
-                            holes.c.box == h.box,
-                            holes.c.epoch == h.epoch,
-                            holes.c.first == h.first,
-                        )
-                        .values(asked_at=at, asked=h.asked + 1)
-                    )
+                journals.asked(connection, due)
         except sa.exc.SQLAlchemyError as error:
             log.error("holes not read: %s", str(error).splitlines()[0])
             return

@@ -5,16 +5,19 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 from sys import maxsize
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from cloud.holes import Run, fill, runs
-from cloud.store.schema import epochs, holes
+from cloud.leases import Leases
+from cloud.store.schema import boxes, epochs, holes
 from wire.messages import now_ms
 
 Journal = tuple[str, str, str]  # merchant, box, epoch
 AT_ONCE = 300  # journals named in one query
+ASKED_AT_ONCE = 2000  # holes
+LONGEST_PAUSE_MS = 3_600_000  # a hole is asked for again after twice as long each time, up to this
 
 
 class Stand(NamedTuple):
@@ -107,6 +110,28 @@ def _rework_holes(connection: sa.Connection, journal: Journal, top: int, pieces:
     if fresh:
         connection.execute(sa.insert(holes), fresh)
     return top
+
+
+def due(connection: sa.Connection, after_ms: int, leases: Leases | None) -> list[Any]:
+    """Holes older than `after_ms` that are to be asked for now: those that waited longest first, whosever they are."""
+    pauses = {n: min(after_ms << n, LONGEST_PAUSE_MS) for n in range(12)}
+    pause = sa.case(pauses, value=holes.c.asked, else_=LONGEST_PAUSE_MS)
+    asked_at, at = sa.func.coalesce(holes.c.asked_at, 0), now_ms()
+    query = sa.select(holes).where(holes.c.since < at - after_ms, asked_at < at - pause)
+    if leases is not None:
+        query = query.join(boxes, boxes.c.id == holes.c.box).where(boxes.c.shard.in_(leases.held))
+    return list(connection.execute(query.order_by(asked_at, holes.c.since).limit(ASKED_AT_ONCE)))
+
+
+def asked(connection: sa.Connection, some: list[Any]) -> None:
+    """These were asked for just now."""
+    at, key = now_ms(), ("merchant_id", "box", "epoch", "first")
+    connection.execute(
+        sa.update(holes)
+        .where(*(holes.c[name] == sa.bindparam(f"b_{name}") for name in key))
+        .values(asked_at=at, asked=holes.c.asked + 1),
+        [{f"b_{name}": getattr(hole, name) for name in key} for hole in some],
+    )
 
 
 def missing(connection: sa.Connection, merchant: str, box: str, epoch: str, top: int, last: int, at: int) -> None:

@@ -165,6 +165,7 @@ def remove(connection: sa.Connection, who: Who, shop: str, event: str) -> bool:
 def bring(connection: sa.Connection, merchant: str, box: str, holds: dict[str, str], changed: bool = False) -> None:
     """Tell a box what differs between the sounds that it holds (event -> digest) and those that it should.
     `changed`: what was on its way may not be wished any more."""
+    holds = {event: digest for event, digest in holds.items() if event in EVENTS}  # a box may say anything
     there = connection.execute(sa.select(sounds.c.event).where(sounds.c.merchant_id == merchant).limit(1)).first()
     if there is None and not holds and not changed:
         return  # as nearly always

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cloud import journals
 from cloud.batch import Intake
 from cloud.mqtt import Publish
 from cloud.statuses import REGRESS
@@ -308,6 +309,33 @@ def test_a_status_is_kept_and_a_will_only_says_gone(store: Store) -> None:
     ((online, status),) = [r[1:] for r in rows(store, schema.boxes, "id", "online", "status") if r[0] == BOX]
     assert online in (False, 0)
     assert msgspec.json.decode(status)["version"] == "1.2"
+
+
+@pytest.mark.covers("A31")
+def test_a_box_that_says_everything_costs_nobody_else(store: Store) -> None:
+    """A status of 8 MB in a message of 22 KB; sounds that nobody brought; a gap at every number."""
+    intake, epoch = Intake(store, CloudConfig()), str(uuid.uuid4())
+    swollen = packet(new(Status, online=True, alerts=["x" * 1000] * 8000), leaf="status")
+    assert len(swollen.payload) < 30_000
+    assert intake.take([swollen]).aside == 1
+    made_up = {f"{n}/../..": "0" * 16 for n in range(1000)}
+    assert intake.take([packet(new(Status, online=True, sounds=made_up), leaf="status")]).others == 1
+    assert rows(store, schema.outbox, "what") == []
+    gaps = list(range(1, 4401, 2))
+    for start in range(0, len(gaps), 1000):
+        assert intake.take([packet(job(epoch, seq)) for seq in gaps[start : start + 1000]]).stored == min(1000, 2200 - start)
+    assert rows(store, schema.holes, "first", "last") == [(n, n) for n in range(2, 4399, 2)]
+    with store.write() as connection:
+        connection.execute(sa.insert(schema.holes).values(  # another box's, as old
+            merchant_id="other", box=OTHER, epoch=epoch, first=1, last=9, since=1, asked=0))  # fmt: skip
+        asked: list[str] = []
+        while due := journals.due(connection, 0, None):
+            journals.asked(connection, due)
+            asked += [hole.box for hole in due]
+            connection.execute(sa.update(schema.holes).where(schema.holes.c.asked > 0).values(asked=20))
+    assert (len(asked), asked.count(OTHER)) == (2200, 1)
+    assert intake.take([packet(job(epoch, seq)) for seq in range(2, 4399, 2)]).stored == 2199
+    assert rows(store, schema.holes, "box") == [(OTHER,)]
 
 
 def test_a_reading_that_is_damaged_does_not_block_its_job(store: Store) -> None:
