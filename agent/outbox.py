@@ -49,11 +49,12 @@ def _row(values: tuple[object, ...]) -> Row:
 
 
 def put_job(connection: sqlite3.Connection, job: messages.Captured, withheld: bool) -> Row | None:
-    """The new row; None when the job was here already."""
+    """The new row; None when the job was here already. It takes the place of a row under the key that it had before."""
     assert job.raw is None
     journals.taken(connection, job.epoch, job.seq, job.seq)
     if job.was is not None:
         journals.taken(connection, job.was[0], job.was[1], job.was[1])
+        connection.execute("DELETE FROM outbox WHERE epoch = ? AND seq = ? AND kind = 'job'", job.was)
     return _put(
         connection,
         ("receipts", "job", job.id, job.epoch, job.seq, job.sha256, job.size, int(withheld), _encode(job)),

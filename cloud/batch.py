@@ -151,6 +151,9 @@ class Intake:
         with self._store.write() as connection:
             if self._leases is not None:
                 self._leases.check(connection, batch.shards)
+            # before the jobs: a box that sends many has sent some of them after its status, and counts not backwards
+            for box, (merchant, status, retained) in batch.statuses.items():
+                status_of(connection, merchant, box, status, retained)
             if batch.parts:
                 _parts(connection, batch, out)
             named = {(job.merchant, job.box, job.message.epoch) for job in batch.jobs}
@@ -171,8 +174,6 @@ class Intake:
             for merchant, box, result in batch.results:
                 result_of(connection, merchant, box, result)
                 out.answers[box].ids.append(result.id)
-            for box, (merchant, status, retained) in batch.statuses.items():
-                status_of(connection, merchant, box, status, retained)
             out.aside = aside.put(connection, batch.aside)
             out.others = len(batch.reports) + len(batch.results) + len(batch.statuses) + len(batch.tombs)
         return out

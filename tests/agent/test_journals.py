@@ -8,8 +8,10 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent import journals
+from agent import journals, outbox
 from agent.store import schema
+from wire import messages
+from wire.messages import Boundary, Captured, Clock
 
 
 def database() -> sqlite3.Connection:
@@ -52,3 +54,20 @@ def test_of_an_epoch_that_was_never_listed_nothing_is_concluded() -> None:
     connection = database()
     journals.told(connection, "e", 5)
     assert journals.lost(connection, {}) == []
+
+
+def test_a_job_under_its_new_key_takes_the_place_of_the_old_one() -> None:
+    """Else the old row would stay, be told without bytes once the relay has let go of them, and be stored so."""
+    connection = database()
+    now = Clock("boot", 1, 1)
+
+    def job(epoch: str, seq: int, was: tuple[str, int] | None = None) -> Captured:
+        return messages.new(
+            Captured, epoch=epoch, seq=seq, sha256=b"h" * 32, size=9, boundary=Boundary.CUT, pos="till",
+            printer="main", started=now, ended=now, was=was,
+        )  # fmt: skip
+
+    for seq in (6, 7, 8):
+        outbox.put_job(connection, job("old", seq), False)
+    outbox.put_job(connection, job("new", 1, ("old", 7)), False)
+    assert [key for _, key in outbox.jobs_up_to(connection, 99)] == [("old", 6), ("old", 8), ("new", 1)]

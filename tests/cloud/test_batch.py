@@ -302,6 +302,15 @@ def test_a_box_that_counts_backwards_is_told_to_begin_a_new_epoch(store: Store) 
     assert [kind for (kind,) in rows(store, schema.alarms, "kind")] == ["clone"]
 
 
+def test_a_box_that_goes_on_while_its_status_travels_counts_not_backwards(store: Store) -> None:
+    epoch = str(uuid.uuid4())
+    intake = Intake(store, CloudConfig())
+    for first in range(1, 50, 10):
+        status = new(Status, online=True, epoch=epoch, first_unacked=first, last_seq=first)
+        intake.take([packet(status, leaf="status"), *[packet(job(epoch, n)) for n in range(first, first + 10)]])
+    assert rows(store, schema.outbox) == [] and rows(store, schema.alarms) == []
+
+
 def test_a_status_is_kept_and_a_will_only_says_gone(store: Store) -> None:
     intake = Intake(store, CloudConfig())
     intake.take([packet(new(Status, online=True, version="1.2"), leaf="status")])
@@ -323,7 +332,9 @@ def test_a_box_that_says_everything_costs_nobody_else(store: Store) -> None:
     assert rows(store, schema.outbox, "what") == []
     gaps = list(range(1, 4401, 2))
     for start in range(0, len(gaps), 1000):
-        assert intake.take([packet(job(epoch, seq)) for seq in gaps[start : start + 1000]]).stored == min(1000, 2200 - start)
+        assert intake.take([packet(job(epoch, seq)) for seq in gaps[start : start + 1000]]).stored == min(
+            1000, 2200 - start
+        )
     assert rows(store, schema.holes, "first", "last") == [(n, n) for n in range(2, 4399, 2)]
     with store.write() as connection:
         connection.execute(sa.insert(schema.holes).values(  # another box's, as old
