@@ -5,7 +5,7 @@ Wrong rows are counted and named, and the others go in.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
@@ -13,6 +13,7 @@ from cloud import crm
 from cloud.crm import BadCustomer, Customer
 from cloud.spreadsheets import Sheet
 
+AT_ONCE = 500
 TARGETS = ("name", "external_id", "member", "card", "phone", "email", "birthday", "note", "consent")
 GUESSES = {  # our field -> headings, folded, with spaces between
     "name": "name fullname customer customername kunde 姓名 顾客 客户 顧客 客戶",
@@ -32,10 +33,8 @@ class Outcome:
     new: int = 0
     known: int = 0
     twice: int = 0  # rows whose customer an earlier row had
-    wrong: list[tuple[int, str, str]] = None  # type: ignore[assignment]  # (line, key of the string, value)
-
-    def __post_init__(self) -> None:
-        self.wrong = []
+    wrong: list[tuple[int, str, str]] = field(default_factory=list)  # (line, key of the string, value)
+    seen: set[str] = field(default_factory=set)
 
 
 def guess(head: list[str]) -> list[str]:
@@ -64,16 +63,18 @@ def customer(head: list[str], mapping: list[str], row: list[str], country: str =
     return crm.checked(one, country)
 
 
-def take(connection: sa.Connection, merchant: str, sheet: Sheet, mapping: list[str], source: str = "file") -> Outcome:
-    out, country, seen = Outcome(), crm.country_of(connection, merchant), set[str]()
-    for n, row in enumerate(sheet.rows):
+def take(
+    connection: sa.Connection, merchant: str, sheet: Sheet, mapping: list[str], out: Outcome, begin: int = 0
+) -> None:
+    """At most AT_ONCE rows from row `begin` on, added to `out`: a transaction of all would keep receipts waiting."""
+    country = crm.country_of(connection, merchant)
+    for n, row in enumerate(sheet.rows[begin : begin + AT_ONCE], begin + 2):
         try:
-            key, new = crm.keep(connection, merchant, customer(sheet.head, mapping, row, country), source)
+            key, new = crm.keep(connection, merchant, customer(sheet.head, mapping, row, country), "file")
         except BadCustomer as error:
-            out.wrong.append((n + 2, error.key, error.value))
+            out.wrong.append((n, error.key, error.value))
             continue
         out.new += new
-        out.known += not new and key not in seen
-        out.twice += key in seen
-        seen.add(key)
-    return out
+        out.known += not new and key not in out.seen
+        out.twice += key in out.seen
+        out.seen.add(key)

@@ -15,6 +15,7 @@ from cloud.api.problem import Problem, not_found
 from cloud.auth import Who
 from cloud.console.desk import HIDDEN, Ask, Desk
 from cloud.console.period import period
+from cloud.spreadsheets import Sheet
 from cloud.store.figures import customers, uploads
 from cloud.strings import Strings
 from wire.messages import now_ms, uuid7
@@ -168,34 +169,45 @@ class Customers:
 
     def take(self, who: Who, form: dict[str, Any], data: bytes) -> dict[str, Any]:
         """A file: its preview. An upload with its columns: the import."""
-        out: dict[str, Any] = {"problem": "", "sheet": None, "done": None, "upload": str(form.get("upload", ""))[:40]}
-        u = uploads.c
-        with self._store.write() as connection:
-            if out["upload"]:
-                mine = (u.merchant_id == who.merchant, u.id == out["upload"])
-                stored = connection.execute(sa.select(u.data).where(*mine)).scalar()
-                if stored is None:
-                    raise Problem(422, "upload-gone", "The file is gone: choose it again.")
-                data = bytes(stored)
-            try:
-                sheet = spreadsheets.read(data)
-            except spreadsheets.BadFile as error:
-                return {**out, "problem": error.key, "upload": ""}
+        upload = str(form.get("upload", ""))[:40]
+        out: dict[str, Any] = {"problem": "", "sheet": None, "done": None, "upload": ""}
+        if upload:
+            data = self._uploaded(who.merchant, upload)
+        try:
+            sheet = spreadsheets.read(data)
+        except spreadsheets.BadFile as error:
+            return {**out, "problem": error.key}
+        if upload:
             mapping = [str(form.get(f"column{n}", "")) for n in range(len(sheet.head))]
             mapping = [m if m in (*imports.TARGETS, "-") else "" for m in mapping]
-            if out["upload"]:
-                done = imports.take(connection, who.merchant, sheet, mapping)
-                connection.execute(sa.delete(uploads).where(*mine))
-                detail = f"{done.new} new, {done.known} known, {len(done.wrong)} wrong"
-                audit.add(connection, who.merchant, who.name, "customers.import", "", detail)
-                return {**out, "done": done, "upload": ""}
-            at = now_ms()
+            return {**out, "done": self._taken(who, upload, sheet, mapping)}
+        at, u = now_ms(), uploads.c
+        row = {"merchant_id": who.merchant, "id": uuid7(), "name": "", "data": data, "created_at": at}
+        with self._store.write() as connection:
             connection.execute(sa.delete(uploads).where(u.created_at < at - DAY_MS))
-            out["upload"] = uuid7()
-            connection.execute(
-                sa.insert(uploads).values(merchant_id=who.merchant, id=out["upload"], name="", data=data, created_at=at)
-            )
-        return {**out, "sheet": sheet, "guess": imports.guess(sheet.head), "targets": imports.TARGETS}
+            connection.execute(sa.insert(uploads).values(**row))
+        guess = imports.guess(sheet.head)
+        return {**out, "upload": row["id"], "sheet": sheet, "guess": guess, "targets": imports.TARGETS}
+
+    def _uploaded(self, merchant: str, upload: str) -> bytes:
+        mine = (uploads.c.merchant_id == merchant, uploads.c.id == upload)
+        with self._store.read() as connection:
+            stored = connection.execute(sa.select(uploads.c.data).where(*mine)).scalar()
+        if stored is None:
+            raise Problem(422, "upload-gone", "The file is gone: choose it again.")
+        return bytes(stored)
+
+    def _taken(self, who: Who, upload: str, sheet: Sheet, mapping: list[str]) -> imports.Outcome:
+        """Piece by piece; where that ends in the middle, the file is still there, and taking it again does no harm."""
+        done, u = imports.Outcome(), uploads.c
+        for begin in range(0, len(sheet.rows), imports.AT_ONCE):
+            with self._store.write() as connection:
+                imports.take(connection, who.merchant, sheet, mapping, done, begin)
+        with self._store.write() as connection:
+            connection.execute(sa.delete(uploads).where(u.merchant_id == who.merchant, u.id == upload))
+            detail = f"{done.new} new, {done.known} known, {len(done.wrong)} wrong"
+            audit.add(connection, who.merchant, who.name, "customers.import", "", detail)
+        return done
 
 
 def _chosen(habits: list[Any], segment: str) -> list[Any]:

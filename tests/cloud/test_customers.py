@@ -109,16 +109,23 @@ def test_zeros_that_a_spreadsheet_only_shows_are_part_of_the_number() -> None:
     assert [row[1] for row in spreadsheets.read(out.getvalue()).rows] == ["00042", "0043", "44"]
 
 
-def test_rows_that_name_one_customer_twice_are_told(store: Store) -> None:
+def test_rows_that_name_one_customer_twice_are_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In whatever pieces they are taken."""
+    monkeypatch.setattr(imports, "AT_ONCE", 2)
     rows = [["Lin", "M1"], ["Wei", "m2"], ["Lin Li", "m-1"], ["Bad", "M*1"]]
     sheet = spreadsheets.Sheet(["name", "member"], rows)
     with store.write() as connection:
-        done = imports.take(connection, M, sheet, ["name", "member"])
+        done = imports.Outcome()
+        for begin in range(0, len(rows), 2):
+            imports.take(connection, M, sheet, ["name", "member"], done, begin)
         assert (done.new, done.known, done.twice, len(done.wrong)) == (2, 0, 1, 1)
         names = connection.execute(sa.select(customers.c.name).order_by(customers.c.name)).scalars().all()
         assert names == ["Lin Li", "Wei"]
-        again = imports.take(connection, M, sheet, ["name", "member"])
+        monkeypatch.setattr(imports, "AT_ONCE", 500)
+        again = imports.Outcome()
+        imports.take(connection, M, sheet, ["name", "member"], again)
         assert (again.new, again.known, again.twice) == (0, 2, 1)
+        assert [line for line, _, _ in done.wrong] == [5]
 
 
 def test_who_was_erased_stays_forgotten_when_receipts_are_counted_again(store: Store) -> None:

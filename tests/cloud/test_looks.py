@@ -182,6 +182,20 @@ def test_what_is_taken_away_runs_nothing(shops: Cloud) -> None:
                 assert otto.get(f"{path}/export/{kind}").status_code == 200, path
 
 
+def test_an_address_with_a_nul_is_refused_before_any_database_sees_it(shops: Cloud) -> None:
+    with closing(shops.log_in("sina")) as sina:
+        for path in (
+            "/customers?q=%00",
+            "/receipts?item=a%00b",
+            "/receipts/%00",
+            "/analysis?currency=%00",
+            "/boxes/%00",
+        ):
+            answer = sina.get(path)
+            assert answer.status_code == 422, path
+            assert answer.json()["type"].endswith("bad-text")
+
+
 @pytest.mark.parametrize("user", ["otto", "sina"])
 def test_pages_of_a_shop_with_three_currencies_and_of_one_with_a_single_receipt(shops: Cloud, user: str) -> None:
     with closing(shops.log_in(user)) as client:
