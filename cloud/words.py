@@ -60,8 +60,10 @@ def because(t: Strings, reason: str, code: str) -> str:
     return t(f"states.reject.{code}") if t.lang != FIRST and code and reason == REASONS.get(code) else reason
 
 
-def tone(state: str) -> str:
+def tone(state: str, code: str = "") -> str:
     """How a state feels: wait (act now), busy, good, bad, done."""
+    if code == STOPPED:
+        return "done"
     if state == S.REVIEW:
         return "wait"
     if state == S.PRINTED:
