@@ -52,6 +52,7 @@ class Reader:
         self._command = command or [sys.executable, "-m", "agent.reader"]
         self._child: asyncio.subprocess.Process | None = None
         self._turn = asyncio.Lock()
+        self._owes = False  # an answer; whoever is asked meanwhile would be given it in place of his own
         self.crashes = 0
 
     async def read(
@@ -80,9 +81,12 @@ class Reader:
             assert child.stdin is not None and child.stdout is not None
             try:
                 async with _limit(child):
+                    self._owes = True
                     for raw in raws:
                         child.stdin.write(b"k" + len(raw).to_bytes(4, "big") + raw)
-                    return [(await _frame(child.stdout))[1] for _ in raws]
+                    forms = [await _form(child.stdout, raw) for raw in raws]
+                    self._owes = False
+                    return forms
             except (TimeoutError, asyncio.IncompleteReadError, ConnectionError) as error:
                 await self.stop()
                 raise Unreadable("one of many could not be masked", None) from error
@@ -96,7 +100,7 @@ class Reader:
             await self._running()
 
     async def stop(self) -> None:
-        child, self._child = self._child, None
+        child, self._child, self._owes = self._child, None, False
         if child is not None and child.returncode is None:
             child.kill()
             await child.wait()
@@ -107,30 +111,37 @@ class Reader:
         form = raw if masked else None
         try:
             async with _limit(child):
+                self._owes = True
                 if profile:
                     child.stdin.write(b"p" + len(profile).to_bytes(4, "big") + profile)
                 child.stdin.write((b"r" if masked else b"m") + len(raw).to_bytes(4, "big") + raw)
                 await child.stdin.drain()
-                what, body = await _frame(child.stdout)
-                if what == b"m":
-                    form = body
+                if form is None:
+                    form = await _form(child.stdout, raw)
                     if ready is not None:
-                        ready(body)
-                    what, body = await _frame(child.stdout)
+                        ready(form)
+                what, body = await _frame(child.stdout)
+                if what not in (b"r", b"R"):
+                    raise ConnectionError
+                self._owes = False
                 return Read(form, body, what == b"R")
         except TimeoutError:
             await self.stop()
             raise Unreadable(f"no result within {LIMIT_S:g} s of computing: the child was killed", form) from None
         except (asyncio.IncompleteReadError, ConnectionError) as error:
-            code = await child.wait()
-            self._child = None
-            raise Unreadable(f"the child ended with {code}", form) from error
+            code = await child.wait() if child.stdout.at_eof() else None
+            await self.stop()
+            problem = "gave an answer that is none" if code is None else f"ended with {code}"
+            raise Unreadable(f"the child {problem}", form) from error
         except BaseException:  # cancelled half-way: the child's next answer would be for this job
             await self.stop()
             raise
 
     async def _running(self) -> asyncio.subprocess.Process:
+        if self._owes:  # to somebody who was cancelled
+            await self.stop()
         if self._child is None or self._child.returncode is not None:
+            self._owes = True
             self._child = await asyncio.create_subprocess_exec(
                 *self._command,
                 stdin=asyncio.subprocess.PIPE,
@@ -141,6 +152,7 @@ class Reader:
             try:
                 async with asyncio.timeout(START_S):
                     await _frame(self._child.stdout)
+                self._owes = False
             except (TimeoutError, asyncio.IncompleteReadError, ConnectionError) as error:
                 await self.stop()
                 raise NoReader(f"the reading child does not start: {' '.join(self._command)}; see the log") from error
@@ -174,6 +186,14 @@ def _computed(pid: int) -> float:
     except OSError:
         return float("inf")
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def _form(stream: asyncio.StreamReader, raw: bytes) -> bytes:
+    """The masked form of a job. Raises ConnectionError where it cannot be: it has as many bytes as the job."""
+    what, form = await _frame(stream)
+    if what != b"m" or len(form) != len(raw):
+        raise ConnectionError
+    return form
 
 
 async def _frame(stream: asyncio.StreamReader) -> tuple[bytes, bytes]:

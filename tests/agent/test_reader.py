@@ -101,6 +101,41 @@ def test_a_job_that_cannot_be_masked_shows_no_bytes() -> None:
     assert results[0] == Read(None, b"", False) and not heard
 
 
+@pytest.mark.covers("A15")
+@pytest.mark.parametrize("moment", ["starting", "masking", "reading"])
+def test_whoever_is_cancelled_leaves_no_answer_to_the_next(moment: str) -> None:
+    """The next job would be given its bytes: of another receipt, under its own number."""
+    slow = {
+        "starting": "put(sys.stdout.buffer, b",
+        "masking": 'put(sys.stdout.buffer, b"m',
+        "reading": 'put(sys.stdout.buffer, b"r',
+    }
+    child = CHILD.replace(slow[moment], "time.sleep(0.3); " + slow[moment], 1)
+
+    async def run() -> Read:
+        reader = Reader([sys.executable, "-c", child])
+        try:
+            if moment != "starting":
+                await reader.start()
+            first = asyncio.create_task(reader.read(b"4111 one", False))
+            while reader._child is None or not reader._owes:  # noqa: ASYNC110 -- a moment that nobody tells of
+                await asyncio.sleep(0.01)
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
+            return await reader.read(b"4111 two", False)
+        finally:
+            await reader.stop()
+
+    assert asyncio.run(run()) == Read(b"XXXX two", b"reading of XXXX two", False)
+
+
+@pytest.mark.covers("A15")
+def test_a_form_that_is_not_of_this_job_is_not_taken() -> None:
+    """Whatever made it so: a masked form has as many bytes as the job."""
+    results, heard, _ = read(b"4111 one", child=CHILD.replace('b"m", raw', 'b"m", raw + b"more"'))
+    assert results[0] == Read(None, b"", False) and not heard
+
+
 def test_real_captures_are_read(request: pytest.FixtureRequest) -> None:
     pytest.importorskip("receipt.redact")
     folder = Path(__file__).parents[3] / "shared" / "data" / "escpos"
