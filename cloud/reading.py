@@ -34,6 +34,11 @@ AT_ONCE = 100
 GIVE_WAY_S = 1.0  # longest wait before a piece of work, while boxes bring much; a tenth where more is waiting
 MAX_MONEY = 1 << 53
 LAST_MS = 4_102_444_800_000  # 2100
+UNKEPT = (  # what a reading can do to its figures or to the database
+    sa.exc.DataError, sa.exc.IntegrityError, sa.exc.ProgrammingError,
+    ArithmeticError, LookupError, TypeError, ValueError,
+)  # fmt: skip
+Done = tuple[Any, Reading | None, str]  # a job's row, what was read, its state now
 
 
 class Readings:
@@ -95,7 +100,7 @@ class Readings:
             query = query.join(boxes, boxes.c.id == jobs.c.box).where(boxes.c.shard.in_(self._leases.held))
         with self._store.read() as connection:
             rows = connection.execute(query).all()
-        done: list[tuple[Any, Reading | None, str]] = []
+        done: list[Done] = []
         killers = []
         for row in rows:
             if self._stopping.is_set():
@@ -106,19 +111,36 @@ class Readings:
                 log.error("reader died job=%s try=%d: %s", row.id, row.tries + 1, error)
                 killers.append({"b_merchant": row.merchant_id, "b_id": row.id})
                 break  # write down at once who killed it
-        if done or killers:
+        if killers:
             with self._store.write() as connection:
-                if self._leases is not None:
-                    done = _still(connection, done, state)
-                self._write(connection, done, again=state == "again")
-                if killers:
-                    connection.execute(
-                        sa.update(jobs)
-                        .where(jobs.c.merchant_id == sa.bindparam("b_merchant"), jobs.c.id == sa.bindparam("b_id"))
-                        .values(tries=jobs.c.tries + 1),
-                        killers,
-                    )
+                connection.execute(
+                    sa.update(jobs)
+                    .where(jobs.c.merchant_id == sa.bindparam("b_merchant"), jobs.c.id == sa.bindparam("b_id"))
+                    .values(tries=jobs.c.tries + 1),
+                    killers,
+                )
+        self._keep(done, state)
         return len(rows)
+
+    def _keep(self, done: list[Done], state: str) -> None:
+        """All of them in one transaction; where one cannot be kept, whatever a box read there, each by itself. That one
+        is read again here, or `failed`: it stops no others."""
+        if not done:
+            return
+        try:
+            with self._store.write() as connection:
+                still = done if self._leases is None else _still(connection, done, state)
+                self._write(connection, still, again=state == "again")
+            return
+        except UNKEPT as error:
+            if len(done) == 1 and done[0][1] is None:
+                raise
+            row = done[0][0]
+            if len(done) == 1:
+                log.error("job=%s what was read cannot be kept: %s", row.id, str(error).splitlines()[0])
+                done = [(row, None, "again" if state == "stored" and row.raw is not None else "failed")]
+        for one in done:
+            self._keep([one], state)
 
     def _first(self, row: Any) -> tuple[Reading | None, str]:
         """What the box read is shown at once, and read again afterwards where our rules are newer."""
@@ -161,9 +183,7 @@ class Readings:
             log.error("the reader does not start, what boxes read is taken: %s", error)
             return False
 
-    def _write(
-        self, connection: sa.Connection, done: list[tuple[Any, Reading | None, str]], again: bool = False
-    ) -> None:
+    def _write(self, connection: sa.Connection, done: list[Done], again: bool = False) -> None:
         """`again`: only what is read otherwise than before is news."""
         if not done:
             return
@@ -179,7 +199,7 @@ class Readings:
                     "merchant_id": row.merchant_id,
                     "id": row.id,
                     "state": state,
-                    "rules_version": found.rules_version,
+                    "rules_version": _clean(found.rules_version),
                     "lines": lines,
                     "unknown": found.unknown,
                     "raster_only": found.raster_only,

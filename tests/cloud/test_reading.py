@@ -23,7 +23,7 @@ from config.cloud import CloudConfig, Ingest
 from tests.cloud.test_batch import BOX, fresh_store
 from tests.simulators.box import job
 from wire import topics
-from wire.messages import NO_READING, encode
+from wire.messages import NO_READING, Reading, encode, pack_reading
 
 
 @pytest.fixture
@@ -55,6 +55,16 @@ def test_the_cloud_reads_what_the_box_did_not(store: Store) -> None:
     assert found.state == "read"
     assert "CORNER CAFE" in found.text
     assert found.rules_version
+
+
+@pytest.mark.covers("A20")
+def test_what_a_box_says_it_read_stops_no_others(store: Store) -> None:
+    """A count that no database takes: we read the paper ourselves; without it the job is failed. The others are read."""
+    epoch, lie = str(uuid.uuid4()), pack_reading(Reading(rules_version="99\x00", unknown=2**64 - 1))
+    put(store, job(epoch, 1), job(epoch, 2, reading=lie), job(epoch, 3, reading=lie, raw=None), job(epoch, 4))
+    found = read_all(store, CloudConfig(ingest=Ingest(reread=False)))
+    assert [(one.seq, one.state) for one in reversed(found)] == [(1, "read"), (2, "read"), (3, "failed"), (4, "read")]
+    assert "CORNER CAFE" in found[2].text
 
 
 def test_the_boxs_reading_is_taken_where_the_paper_stayed_there_or_rereading_is_off(store: Store) -> None:
