@@ -177,6 +177,21 @@ def test_boxes_tell_their_state_in_words(cafe: httpx.Client, front: SimulatedBox
     assert box["journals"][0]["missing"] == []
 
 
+def test_two_phones_that_decide_at_once_agree_and_a_double_tap_does_no_harm(cafe: httpx.Client) -> None:
+    """One accepts, twice, while the other rejects, twice: one of them was first, and everybody is told so."""
+    for n in range(8):
+        order = cafe.post("/v1/orders", json={**ORDER, "kind": "takeaway", "external_id": f"two-{n}"}).json()["id"]
+        path = f"/v1/orders/{order}"
+        acts = [("accept", None), ("reject", {"code": "too_busy"}), ("accept", None), ("reject", {"code": "too_busy"})]
+        with ThreadPoolExecutor(4) as phones:
+            answers = list(phones.map(lambda act: cafe.post(f"{path}/{act[0]}", json=act[1]).status_code, acts))  # noqa: B023
+        became = cafe.get(path).json()
+        accepted = became["state"] != "rejected"
+        assert answers == ([200, 409, 200, 409] if accepted else [409, 200, 409, 200]), (answers, became["state"])
+        decisions = [h["state"] for h in became["history"] if h["state"] in ("accepted", "rejected")]
+        assert decisions == ["accepted" if accepted else "rejected"]
+
+
 def test_events_are_pulled_in_order_each_once(cafe: httpx.Client, front: SimulatedBox) -> None:
     order = cafe.post("/v1/orders", json=ORDER).json()["id"]
     seen: list[dict[str, Any]] = []
