@@ -59,7 +59,7 @@ def test_the_cloud_reads_what_the_box_did_not(store: Store) -> None:
 
 @pytest.mark.covers("A20")
 def test_what_a_box_says_it_read_stops_no_others(store: Store) -> None:
-    """A count that no database takes: we read the paper ourselves; without it the job is failed. The others are read."""
+    """A count that no database takes: the paper is read here; without paper the job is failed; the others are read."""
     epoch, lie = str(uuid.uuid4()), pack_reading(Reading(rules_version="99\x00", unknown=2**64 - 1))
     put(store, job(epoch, 1), job(epoch, 2, reading=lie), job(epoch, 3, reading=lie, raw=None), job(epoch, 4))
     found = read_all(store, CloudConfig(ingest=Ingest(reread=False)))

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud import sounds
-from tests.cloud.conftest import Cloud, until
+from tests.cloud.conftest import PASSWORD, Cloud, until
 from tests.cloud.test_console import csrf
 from tests.simulators.box import SimulatedBox
 from wire.messages import MAX_MESSAGE, Result, encode, new
@@ -137,7 +137,14 @@ def shop(cloud: Cloud) -> Any:
         yield client, cloud.box("Sound Shop", "sound-front-1")
 
 
-@pytest.mark.covers("A52")
+def neighbour_of(cloud: Cloud) -> str:
+    """Another merchant's name."""
+    name = "Quiet Shop"
+    cloud.command("merchant", "add", name, "--user", "quentin", "--password-stdin", stdin=PASSWORD + "\n")
+    return name
+
+
+@pytest.mark.covers("A52", "A38")
 def test_a_box_comes_to_what_its_shop_wants(cloud: Cloud, shop: tuple[httpx.Client, SimulatedBox]) -> None:
     client, box = shop
     held: dict[str, str] = {}
@@ -156,6 +163,11 @@ def test_a_box_comes_to_what_its_shop_wants(cloud: Cloud, shop: tuple[httpx.Clie
     box.capture()
     box.acked([1])
     assert box.commands.empty()
+    key = cloud.command("key", "add", neighbour_of(cloud))
+    with httpx.Client(base_url=cloud.url, headers={"Authorization": f"Bearer {key}"}, timeout=20) as neighbour:
+        assert neighbour.get("/v1/sounds").json()["sounds"] == []
+        for method in ("GET", "DELETE"):
+            assert neighbour.request(method, "/v1/sounds/fault").status_code == 404
     client.put("/v1/sounds/fault", content=tone(1)).raise_for_status()
     assert len(takes(box, held).args["data"]) == 16_000
     assert client.delete("/v1/sounds/fault").status_code == 204
