@@ -20,6 +20,7 @@ from cloud.console.analysis_sales import axis_of, changes, money_of, sales_of
 from cloud.console.desk import HIDDEN, Ask, Desk
 from cloud.console.period import Period, period
 from cloud.facts import clean, fold
+from cloud.ids import first_id
 from cloud.store.figures import items
 from cloud.store.schema import orders
 from cloud.strings import Strings
@@ -168,8 +169,8 @@ def _channels(connection: sa.Connection, p: Period) -> list[tuple[str, int, int]
         sa.select(c.channel, c.created_at, c.content).where(
             c.merchant_id == p.span.merchant,
             c.state == "printed",
-            c.created_at >= _ms(p.span.first, -1),
-            c.created_at < _ms(p.span.last, 2),
+            c.id >= first_id(_ms(p.span.first, -1)),  # an order's id begins with its time: the key leads to these days
+            c.id < first_id(_ms(p.span.last, 2)),
         )
     )
     out: dict[str, list[int]] = {}

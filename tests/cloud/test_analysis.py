@@ -24,6 +24,7 @@ from cloud.analytics import Span, Sums
 from cloud.console import analysis, analysis_sales, live
 from cloud.console import period as periods
 from cloud.facts import Shop
+from cloud.ids import first_id
 from cloud.search import Wanted
 from cloud.store.database import Store
 from cloud.store.figures import items, shop_boxes
@@ -250,7 +251,7 @@ def test_orders_of_a_channel_count_on_the_shops_own_day(tmp_path: Path) -> None:
             texts = dict.fromkeys(("number", "kind", "box", "printer", "proof", "reason"), "")
             row: dict[str, Any] = {
                 "merchant_id": M,
-                "id": f"o{n}",
+                "id": f"{first_id(ms)}{n:03d}-8000-000000000000",
                 "channel": channel,
                 "state": state,
                 "content": content,
