@@ -26,7 +26,7 @@ import sqlalchemy as sa
 
 from cloud import audit
 from cloud import boxes as box_table
-from cloud.auth import Who
+from cloud.auth import Buckets, Who
 from cloud.ids import first_id
 from cloud.store.figures import shop_boxes
 from cloud.store.schema import boxes, outbox
@@ -56,6 +56,7 @@ MOST_CHANNELS: Final = 8
 MOST_FILE: Final = 2_000_000  # bytes: LONGEST_S of 48,000 a second, two channels, 32 bits
 SILENT: Final = 300  # of 32,768: nobody hears that in a kitchen
 AGAIN_MS: Final = 6 * 3_600_000  # a box that does not take a sound is offered it again after so long
+PACE: Final = Buckets(0.2, 20)  # files that a merchant may bring: each costs up to 0.2 s of a processor
 HELP = "export the sound as WAV, 16 bit"
 
 

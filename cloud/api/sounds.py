@@ -83,16 +83,23 @@ def _set(request: Ask, cloud: Cloud, event: str, shop: str, file: bytes) -> Soun
     who = who_of(request)
     if event not in sounds.EVENTS:
         raise not_found()
-    try:
-        data = sounds.tidy(file)
-    except sounds.BadSound as error:
-        raise Problem(422, "bad-sound", f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
+    data = tidied(who.merchant, file)
     with cloud.store.write() as connection:
         _known(connection, who.merchant, shop)
         sounds.keep(connection, who, shop, event, data)
         out = _listed(connection, who.merchant, shop)
     cloud.bell.ring()
     return out
+
+
+def tidied(merchant: str, file: bytes) -> bytes:
+    """What is kept of a file. Raises Problem."""
+    if wait := sounds.PACE.take(merchant):
+        raise Problem(429, "too-many-sounds", "Too many files one after the other.", retry_after_s=wait)
+    try:
+        return sounds.tidy(file)
+    except sounds.BadSound as error:
+        raise Problem(422, "bad-sound", f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
 
 
 def _known(connection: sa.Connection, merchant: str, shop: str) -> None:

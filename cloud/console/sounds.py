@@ -10,7 +10,8 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 
 from cloud import sounds
-from cloud.api.problem import Problem, not_found
+from cloud.api.problem import not_found
+from cloud.api.sounds import tidied
 from cloud.console.access import back, read, written
 from cloud.console.desk import HIDDEN, Ask, Desk
 from cloud.console.shop_rules import Form, chosen
@@ -54,11 +55,8 @@ def routes(desk: Desk) -> list[Any]:
         form, away = Form(sent), bool(sent.get("remove"))
         file: Any = sent.get("file")
         event = form.text("event", 40)
-        try:
-            raw = await file.read() if hasattr(file, "read") else b""
-            data = b"" if away else await anyio.to_thread.run_sync(sounds.tidy, raw)
-        except sounds.BadSound as error:
-            raise Problem(422, "bad-sound", f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
+        raw = await file.read() if hasattr(file, "read") else b""
+        data = b"" if away else await anyio.to_thread.run_sync(tidied, who.merchant, raw)
 
         def work(connection: sa.Connection) -> str | None:
             shop = chosen(connection, who.merchant, form.text("shop", 64))

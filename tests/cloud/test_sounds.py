@@ -224,3 +224,12 @@ def test_the_page_takes_a_file_and_takes_it_away(cloud: Cloud, shop: tuple[httpx
     assert page.post("/setup/sounds", data=away).status_code == 404
     assert client.get("/v1/sounds").json()["sounds"] == []
     page.close()
+
+
+@pytest.mark.covers("A31")
+def test_nobody_keeps_a_processor_busy_with_files(cloud: Cloud) -> None:
+    with cloud.merchant("Loud Shop", "louis") as client:
+        tries = (client.put("/v1/sounds/fault", content=b"ID3") for _ in range(500))
+        refused = next(answer for answer in tries if answer.status_code != 422)
+    assert refused.status_code == 429
+    assert int(refused.headers["retry-after"]) >= 1
