@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from calendar import isleap
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -176,6 +177,19 @@ def favourites(connection: sa.Connection, merchant: str, customer: str, most: in
         .group_by(sold.c.item, items.c.name)
     ).all()
     return [(row.name or row.item, row.n) for row in sorted(rows, key=lambda r: (-r.n, r.item))[:most] if row.n > 0]
+
+
+def birthdays(connection: sa.Connection, merchant: str, today: date, days: int = 14) -> set[str]:
+    """Customers whose birthday is today or in the days after; who was born on 29 February has it on the 28th in years
+    without one."""
+    soon = [today + timedelta(days=n) for n in range(days)]
+    ends = {f"{day:%m-%d}" for day in soon}
+    if any((day.month, day.day) == (2, 28) and not isleap(day.year) for day in soon):
+        ends.add("02-29")
+    c = customers.c
+    end = sa.func.substr(c.birthday, sa.func.length(c.birthday) - 4)  # of YYYY-MM-DD and of MM-DD
+    rows = connection.execute(sa.select(c.id).where(c.merchant_id == merchant, c.birthday != "", end.in_(sorted(ends))))
+    return set(rows.scalars())
 
 
 def sizes(of: list[Habit]) -> dict[str, int]:

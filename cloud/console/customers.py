@@ -86,6 +86,7 @@ class Customers:
             p, visits = self._visits(connection, who, asked)
             habits, cohorts = segments.habits(visits, p.today), segments.cohorts(visits, p.today)
             share = segments.matched(connection, who.merchant, visits, p.today)
+            born = segments.birthdays(connection, who.merchant, p.today)
             mine = customers.c.merchant_id == who.merchant
             count = connection.execute(sa.select(sa.func.count()).select_from(customers).where(mine)).scalar_one()
             names = None
@@ -101,7 +102,8 @@ class Customers:
             "segment": segment,
             "sizes": segments.sizes(habits),
             "segments": [name for name in segments.SEGMENTS if name != "none"],
-            "habits": _chosen(habits, segment)[:SHOWN],
+            "habits": _chosen(habits, segment, born)[:SHOWN],
+            "birthdays": len(_chosen(habits, "birthday", born)),
             "lapsed": sum(1 for habit in habits if habit.lapsed),
             "names": names,
             "share": share,
@@ -115,7 +117,8 @@ class Customers:
         """A segment. Only those who agreed to be written to carry an address."""
         with self._store.read() as connection:
             p, visits = self._visits(connection, who, asked)
-            chosen = _chosen(segments.habits(visits, p.today), asked.get("segment", ""))
+            born = segments.birthdays(connection, who.merchant, p.today)
+            chosen = _chosen(segments.habits(visits, p.today), asked.get("segment", ""), born)
             mine = customers.c.merchant_id == who.merchant
             rows = {row.id: row for row in connection.execute(sa.select(customers).where(mine))}
         names = ("name", "external_id", "email", "birthday", "consent", "segment", "visits", "spent", "last")
@@ -210,7 +213,10 @@ class Customers:
         return done
 
 
-def _chosen(habits: list[Any], segment: str) -> list[Any]:
+def _chosen(habits: list[Any], segment: str, born: set[str]) -> list[Any]:
+    """`born`: whose birthday is near."""
+    if segment == "birthday":
+        return [habit for habit in habits if habit.customer in born]
     if segment == "lapsed":
         return [habit for habit in habits if habit.lapsed]
     return [habit for habit in habits if not segment or habit.segment == segment]

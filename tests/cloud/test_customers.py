@@ -6,6 +6,7 @@ import importlib
 import io
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openpyxl import Workbook
 
-from cloud import crm, figures, imports, search, spreadsheets
+from cloud import crm, figures, imports, search, segments, spreadsheets
 from cloud.crm import BadCustomer, Customer
 from cloud.facts import as_kept, key_of
 from cloud.search import Wanted
@@ -126,6 +127,27 @@ def test_rows_that_name_one_customer_twice_are_told(store: Store, monkeypatch: p
         imports.take(connection, M, sheet, ["name", "member"], again)
         assert (again.new, again.known, again.twice) == (0, 2, 1)
         assert [line for line, _, _ in done.wrong] == [5]
+
+
+@pytest.mark.parametrize(
+    ("today", "born", "near"),
+    [
+        ("2026-11-22", "1990-11-22", True),
+        ("2026-11-22", "11-22", True),
+        ("2026-11-22", "1990-12-05", True),
+        ("2026-11-22", "1990-12-06", False),
+        ("2026-11-22", "1990-11-21", False),
+        ("2026-11-22", "", False),
+        ("2026-12-30", "1990-01-03", True),  # over the end of the year
+        ("2027-02-20", "2000-02-29", True),  # on the 28th, where there is no 29th
+        ("2028-02-29", "2000-02-29", True),
+        ("2028-03-01", "2000-02-29", False),
+    ],
+)
+def test_birthdays_of_the_next_two_weeks_are_found(store: Store, today: str, born: str, near: bool) -> None:
+    with store.write() as connection:
+        who, _ = crm.keep(connection, M, crm.checked(Customer(name="Lin", birthday=born)), "file")
+        assert segments.birthdays(connection, M, date.fromisoformat(today)) == ({who} if near else set())
 
 
 def test_who_was_erased_stays_forgotten_when_receipts_are_counted_again(store: Store) -> None:
