@@ -13,7 +13,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from bench.cloud import rig
-from bench.cloud.load import NAMES, Load
+from bench.cloud.load import Load
 from tests.cloud.postgres import Postgres
 
 OWNERS = "SELECT count(*) FROM (SELECT owner FROM shards WHERE owner <> '' GROUP BY owner) AS o"
@@ -73,14 +73,7 @@ def subscriber(count: int) -> tuple[float, float]:
 def ingest(count: int, store: str | None, workers: int) -> Run:
     """One process that does everything; with PostgreSQL, more that only ingest."""
     roles = ["all"] + ["ingest"] * (workers - 1)
-    with (
-        tempfile.TemporaryDirectory() as base,
-        closing(rig.broker(Path(base))) as one,
-        rig.clouds(Path(base), one, store, roles) as (clouds, _),
-    ):
-        rig.add_boxes(clouds[0], store, NAMES)
-        for cloud in clouds:
-            cloud.start()
+    with rig.running(store, roles) as (one, clouds, _):
         if workers > 1:
             rig.wait(lambda: rig.count(clouds[0], store, OWNERS) == workers, 60)
         with closing(Load(one.port, count)) as load:

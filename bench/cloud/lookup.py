@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 from bench.cloud import rig
@@ -34,14 +32,7 @@ def at(took: list[float], share: float) -> float:
 
 def lookups(store: str | None, roles: list[str], rate: float, count: int) -> list[float]:
     """-> ms, sorted. `count` receipts come meanwhile; few and fast ones are over before the first lookup."""
-    with (
-        tempfile.TemporaryDirectory() as base,
-        closing(rig.broker(Path(base))) as one,
-        rig.clouds(Path(base), one, store, roles) as (clouds, client),
-    ):
-        rig.add_boxes(clouds[0], store, NAMES)
-        for cloud in clouds:
-            cloud.start()
+    with rig.running(store, roles) as (one, clouds, client):
         order: dict[str, Any] = {"kind": "takeaway", "items": [{"name": "Soup"}], "box": NAMES[0]}
         made = client.post("/v1/orders", json=order)
         made.raise_for_status()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -14,6 +15,7 @@ import httpx
 import psycopg
 import sqlalchemy as sa
 
+from bench.cloud.load import NAMES
 from cloud.store import schema
 from cloud.store.database import Store
 from tests.cloud.conftest import Cloud
@@ -37,6 +39,20 @@ def clouds(folder: Path, one: Mosquitto, store: str | None, roles: list[str]) ->
     finally:
         for cloud in made:
             cloud.close()
+
+
+@contextmanager
+def running(store: str | None, roles: list[str]) -> Iterator[tuple[Mosquitto, list[Cloud], Any]]:
+    """The same, started, with a broker of their own: -> (it, they, the API client)."""
+    with (
+        tempfile.TemporaryDirectory() as base,
+        closing(broker(Path(base))) as one,
+        clouds(Path(base), one, store, roles) as (made, client),
+    ):
+        add_boxes(made[0], store, NAMES)
+        for cloud in made:
+            cloud.start()
+        yield one, made, client
 
 
 def add_boxes(cloud: Cloud, store: str | None, names: list[str]) -> None:
