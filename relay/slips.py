@@ -26,6 +26,7 @@ from relay.proof import Asking, CutShort, Proof, pid_in
 QUIET_S = 1.0  # after a POS byte
 AGAIN_S = 2.0  # when it is not well
 HUSH_S = 15.0  # a printer that has answered before and says nothing now gets so long: what it is sent may be lost
+HUSHED_AGAIN_S = 0.5
 LINGER_S = 2.0  # how long the turn is kept for answers when no POS wants it
 TORN_MOST = 1024 * 1024  # a POS broke off inside a picture: so many NULs may end it, so that the slip is no part of it
 RESET = b"\x1b@"
@@ -52,7 +53,7 @@ class Slips:
         self._start_after = 0.0  # a start could not be recorded, or nobody answers: not tried again before
         self._asked_at = 0.0
         self.has_answered = False  # questions, ever: at the start the journal says so
-        self._hush: tuple[dict[str, Any], float] | None = None  # the slip that waits for an answer, since when
+        self._hush: tuple[dict[str, Any], float] | None = None  # the slip, since when an answer is waited for
         self._asking: Asking | None = None
         self._proving: Proof | None = None
         self._told_reason: dict[tuple[str, int], str] = {}
@@ -179,8 +180,8 @@ class Slips:
         trouble = self.printer.router.status.trouble or self._says_nothing(slip)
         if slip not in self.queue or slip["valid_until"] <= self.loop.now or trouble:
             self._stage, self._now = "", None
-            if trouble:
-                self._ask_after = self.loop.now + AGAIN_S
+            if self.printer.router.status.trouble:
+                self._ask_after, self._hush = self.loop.now + AGAIN_S, None
             if trouble and slip in self.queue:
                 self._tell_waiting(slip, trouble)
                 self._again(AGAIN_S)
@@ -200,16 +201,15 @@ class Slips:
         everything, or hang. What is not sent can still be printed elsewhere; after HUSH_S it is sent all the same,
         since only the way back may be broken. -> what is wrong; "" to go on."""
         now = self.loop.now
-        heard = self.printer.router.status_at >= self._asked_at  # an answer, if only to an earlier question
-        if heard or not self.has_answered:
-            self.has_answered = self.has_answered or heard
-            self._hush = None
-            return ""
         if self._hush is None or self._hush[0] is not slip:
-            self._hush = slip, now
-        if now - self._hush[1] >= HUSH_S:
+            self._hush = slip, self._asked_at
+        since = self._hush[1]
+        if self.printer.router.status_at >= since:  # an answer, if a slow one
+            self.has_answered = True
             return ""
-        self._start_after = now + AGAIN_S
+        if not self.has_answered or now - since >= HUSH_S:
+            return ""
+        self._start_after = now + HUSHED_AGAIN_S
         return "the printer does not answer"
 
     def _tell_waiting(self, slip: dict[str, Any], reason: str) -> None:

@@ -104,6 +104,20 @@ def test_a_printer_that_stays_silent_is_sent_slips_after_a_while_and_proves_noth
     assert printer.cuts == 2
 
 
+def test_a_printer_that_answers_late_is_no_silent_one(make_box: Callable[..., Box], printer: SimulatedPrinter) -> None:
+    first = "import relay.slips; relay.slips.HUSH_S = 1e6; import relay.proof; relay.proof.PROOF_S = 1.0"
+    box = make_box(start=False).start(first=first)
+    with closing(box.agent()) as agent:
+        order(agent)
+        agent.fate("o1/main/1", "done")
+        printer.silent = True
+        order(agent, "o2/main/1")
+        agent.event(lambda e: e["event"] == "fate" and e["fate"]["reason"] == "the printer does not answer")
+        printer.say(b"\x16")  # to DLE EOT 1: on-line
+        agent.fate("o2/main/1", "done")
+    assert printer.cuts == 2
+
+
 @pytest.mark.covers("F44", "F45")
 @pytest.mark.parametrize("trouble", [{"paper": "out"}, {"cover": True}])
 def test_a_slip_waits_for_paper(box: Box, printer: SimulatedPrinter, trouble: dict[str, object]) -> None:
@@ -148,6 +162,8 @@ def test_what_is_30_days_old_by_a_clock_that_can_be_believed_is_forgotten(
     box.stop()
     later = "; import time; relay.clock.wall_ms = lambda: time.time_ns() // 10**6 + 31 * 86_400_000"
     box.start(first=f"{believed}{later}; import relay.fates; relay.fates.NEWEST = -1")
+    with closing(box.agent()) as agent:
+        agent.ask("fates", after=0)  # the journal is open
     assert box.sql("SELECT count(*) FROM slips") == [(left,)]
 
 
@@ -159,8 +175,8 @@ def test_a_printer_that_is_not_well_is_asked_again_after_a_pause_and_not_without
     printer.set(cover=True)
     box = make_box()
     with closing(box.agent()) as agent:
-        order(agent)
         began = time.monotonic()
+        order(agent)
         agent.event(lambda e: e["event"] == "fate" and e["fate"]["reason"] == "cover open")
         for n in range(20):
             order(agent, f"o{n + 2}/main/1")
