@@ -116,7 +116,8 @@ def due(connection: sa.Connection, after_ms: int, leases: Leases | None) -> list
     """Holes older than `after_ms` that are to be asked for now: those that waited longest first, whosever they are."""
     pauses = {n: min(after_ms << n, LONGEST_PAUSE_MS) for n in range(12)}
     pause = sa.case(pauses, value=holes.c.asked, else_=LONGEST_PAUSE_MS)
-    asked_at, at = sa.func.coalesce(holes.c.asked_at, 0), now_ms()
+    asked_at = sa.func.coalesce(holes.c.asked_at, 0)
+    at = sa.literal(now_ms(), sa.BigInteger)  # PostgreSQL would take it for as small a number as the pauses
     query = sa.select(holes).where(holes.c.since < at - after_ms, asked_at < at - pause)
     if leases is not None:
         query = query.join(boxes, boxes.c.id == holes.c.box).where(boxes.c.shard.in_(leases.held))

@@ -31,7 +31,7 @@ from cloud.api.document import document
 from cloud.api.figures import Analytics, CustomersApi
 from cloud.api.oauth import metadata, revoke, token
 from cloud.api.routes import ROUTES
-from cloud.api.strict import strict
+from cloud.api.strict import strict, whole
 from cloud.console.pages import Console
 from cloud.context import Cloud, Context
 from cloud.reader_door import Shared
@@ -92,6 +92,7 @@ def make_app(cloud: Context) -> Litestar:
     return Litestar(
         route_handlers=[api, *OPEN, *console.routes(), *order_page.routes(cloud)],
         dependencies={"cloud": Provide(provide)},
+        guards=[whole],
         exception_handlers={Exception: problem.handle, 404: console.astray},
         request_max_body_size=MAX_BODY,
         openapi_config=OpenAPIConfig(

@@ -99,6 +99,9 @@ def from_exception(error: Exception) -> Problem:
         case sa.exc.OperationalError() | sa.exc.TimeoutError() | sa.exc.InterfaceError() | StoreAway():
             log.error("store away: %s", str(error).splitlines()[0])
             return Problem(503, "store-away", "The database does not answer. Nothing was stored.", retry_after_s=2)
+        case sa.exc.DataError():
+            log.warning("not to be stored: %s", str(error).splitlines()[0])
+            return Problem(422, "bad-text", "A NUL, or a number that is too large, cannot be stored. Nothing was.")
         case RecursionError():
             return Problem(400, "too-deep", "The JSON is nested too deeply.")
     log.error("request failed", exc_info=error)

@@ -7,10 +7,20 @@ from typing import Any
 
 import msgspec
 from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
 
-from cloud.api.problem import Problem
+from cloud.api.problem import Problem, not_found
 
 WHERE = re.compile(r"^(.*) - at `\$\.?(.*)`$")
+
+
+def whole(request: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+    """A guard of every address: PostgreSQL has no text with a NUL, and nothing here has one to ask for."""
+    if "\x00" in request.url.path:
+        raise not_found()
+    if any("\x00" in text for _, text in request.query_params.multi_items()):
+        raise Problem(422, "bad-text", "The address holds a NUL, for which nothing can be searched.")
 
 
 async def strict(request: Request[Any, Any, Any]) -> None:

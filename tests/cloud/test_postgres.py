@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -14,9 +16,9 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from cloud import audit, events
+from cloud import audit, events, journals, staff
 from cloud.batch import Intake
-from cloud.store import columns, schema
+from cloud.store import columns, counter, schema
 from cloud.store.database import Store
 from cloud.store.rows import insert
 from config.cloud import CloudConfig
@@ -26,7 +28,7 @@ from tests.cloud.test_batch import BOX, OTHER, packet, rows
 from tests.cloud.test_path import ORDER
 from tests.cloud.test_store import many_rows, rows_of
 from tests.simulators.box import in_parts, job
-from wire.messages import Proof, Tombstone, new
+from wire.messages import Proof, Tombstone, new, now_ms
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +94,22 @@ def test_ingest_is_exact_there_too(store: Store) -> None:
     assert len(rows(store, schema.set_aside, "n")) == 2
 
 
+def test_what_is_due_is_found_there_too(store: Store) -> None:
+    """Milliseconds beside small numbers: PostgreSQL takes both for small ones where it is not told."""
+    old = now_ms() - 3_600_000
+    hole = {"merchant_id": "cafe", "box": BOX, "epoch": str(uuid.uuid4()), "first": 5, "last": 9, "since": old}
+    with store.write() as connection:
+        insert(connection, schema.holes, [hole | {"asked": 1, "asked_at": old}])
+        staff.save(connection, "cafe", "+4930123456", "", "", "en", 60)
+        events.raise_alarm(connection, "cafe", "box_alert", BOX, "paper out")
+        connection.execute(sa.update(counter.staff).values(changed_at=old))
+        connection.execute(sa.update(schema.alarms).values(first_at=old))
+    with store.read() as connection:
+        assert [found.first for found in journals.due(connection, 1000, None)] == [5]
+        assert journals.due(connection, 7_200_000, None) == []
+        assert staff.due(connection) == ["cafe"]
+
+
 def test_the_audit_log_holds(store: Store) -> None:
     with store.write() as connection:
         for n in range(3):
@@ -132,6 +150,20 @@ def test_two_that_tell_events_never_wait_for_each_other(store: Store) -> None:
     assert len(rows(store, schema.events, "n")) == 10
 
 
+def test_a_nul_is_refused_wherever_it_comes_from(running: Cloud) -> None:
+    with running.merchant("Quay Bar", "otto") as bar, closing(running.log_in("otto")) as otto:
+        paths = [re.sub("{[^}]*}", "%00", path) for path in bar.get("/v1/openapi.json").json()["paths"]]
+        for path in [path for path in paths if "%00" in path]:
+            for method in ("GET", "POST", "PUT", "DELETE"):
+                assert bar.request(method, path).status_code in (400, 404, 405), (method, path)
+        for path in ("/s/%00", "/t/%00", "/boxes/%00", "/customers/%00"):
+            assert otto.get(path).status_code == 404, path
+        for path in ("/v1/receipts", "/v1/orders", "/receipts", "/customers"):
+            client = bar if path.startswith("/v1/") else otto
+            assert client.get(path, params={"q": "a\0b"}).status_code == 422, path
+        assert httpx.post(f"{running.url}/login", data={"name": "a\0", "password": "b\0"}).status_code == 422
+
+
 def test_both_flows_run(running: Cloud) -> None:
     with running.merchant("Corner Cafe", "anna") as cafe:
         box = running.box("Corner Cafe", "cafe-front-1")  # the running service sees the new row by itself
@@ -149,6 +181,7 @@ def test_both_flows_run(running: Cloud) -> None:
         page = running.log_in("anna")
         assert "CORNER CAFE" in page.get("/").text
         page.close()
+    assert [line for line in running.log.read_text().splitlines() if " ERROR " in line] == []
 
 
 @pytest.mark.covers("F39")
