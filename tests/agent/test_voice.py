@@ -163,7 +163,7 @@ def test_an_own_signal_that_is_no_sound_does_not_silence_the_alert(tmp_path: Pat
 def test_quiet_hours_silence_orders_and_not_faults(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quiet: str, faults: bool, now: str, kind: str, silent: bool
 ) -> None:
-    monkeypatch.setattr("agent.alerts.time.strftime", lambda _form: now)
+    monkeypatch.setattr("agent.alerts.time.strftime", lambda _form, *_when: now)
 
     async def body() -> bool:
         settings = Settings(quiet=quiet, quiet_faults=faults)
