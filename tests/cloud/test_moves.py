@@ -87,7 +87,7 @@ def sent(store: Store, order: str) -> None:
 
 def test_an_order_goes_to_its_printers_in_parts_and_copies(store: Store) -> None:
     submit(store)
-    here = [m for m in messages(store, BOX) if isinstance(m, PrintOrder)]
+    here = sorted((m for m in messages(store, BOX) if isinstance(m, PrintOrder)), key=lambda m: m.copy_number)
     there = [m for m in messages(store, OTHER) if isinstance(m, PrintOrder)]
     assert [(m.part, m.copy_number, m.copies, m.printer) for m in here] == [
         ("kitchen", 1, 2, "hot"), ("kitchen", 2, 2, "hot"),
