@@ -13,7 +13,7 @@ from wire.messages import Reading, pack_reading
 
 @pytest.fixture(scope="module")
 def owner(cloud: Cloud) -> httpx.Client:
-    return cloud.merchant("Shop Keeper", "sam")
+    return cloud.merchant("Shop Keeper", "keeper")
 
 
 def test_a_shop_has_its_boxes_clock_and_hours(cloud: Cloud, owner: httpx.Client) -> None:
@@ -21,7 +21,7 @@ def test_a_shop_has_its_boxes_clock_and_hours(cloud: Cloud, owner: httpx.Client)
     cloud.command("box", "add", "Shop Keeper", "keeper-bar-001")
     (first,) = owner.get("/v1/shops").json()["shops"]
     assert (first["id"], first["boxes"], first["hours"]) == ("", ["keeper-bar-001", "keeper-front-1"], None)
-    page = cloud.log_in("sam")
+    page = cloud.log_in("keeper")
     csrf = page.get("/").text.split('data-csrf="')[1].split('"')[0]
     form = {"csrf": csrf, "new": "1", "name": "Harbour", "zone": "Europe/Vienna", "day_starts": "04:30"}
     kept = page.post("/setup/shops", data=form | {"currency": "EUR", "box-keeper-bar-001": "1"})
