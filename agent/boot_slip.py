@@ -50,7 +50,7 @@ async def print_once(box: Box, store: Store, door: Door, mqtt: Mqtt, state: Stat
 
 async def _print(box: Box, door: Door, told: dict[str, Any], slip: str) -> None:
     """Raises RelayGone, Refused."""
-    devices = (await door.ask("probe"))["devices"]
+    devices = await door.probe()
     name = next(iter(box.printer))
     says = next((str(device.get("says") or "") for device in devices if device["name"] == name), "")
 

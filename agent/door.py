@@ -47,6 +47,21 @@ class Door:
             await client.close()
             raise RelayGone(f"the relay did not answer {op} within {ANSWER_S:.0f} s") from None
 
+    async def probe(self, **fields: Any) -> list[dict[str, Any]]:
+        """The relay's devices, each with what it answers (relay/probe.py). Raises RelayGone, Refused.
+
+        Over a connection of its own: the relay serves the requests of one connection in turn, and for a printer that
+        never answers this one waits two seconds, in which receipts could not be pulled.
+        """
+        client = await Client.connect(self.path)
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return list((await client.ask("probe", **fields))["devices"])
+        except TimeoutError:
+            raise RelayGone(f"the relay did not answer probe within {ANSWER_S:.0f} s") from None
+        finally:
+            await client.close()
+
     async def jobs(
         self, after: list[Any] | None = None, limit: int = 20, keys: list[Any] | None = None
     ) -> tuple[list[tuple[dict[str, Any], bytes]], bool]:

@@ -51,7 +51,7 @@ class PrinterCare:
 
     async def _ask(self, name: str) -> None:
         try:
-            devices = (await self.door.ask("probe", url=name, gently=True))["devices"]
+            devices = await self.door.probe(url=name, gently=True)
         except (RelayGone, Refused, KeyError) as error:
             log.info("printer=%s cannot be asked what it is: %s", name, error)
             return

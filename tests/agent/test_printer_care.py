@@ -80,3 +80,19 @@ def test_a_receipt_that_was_cut_short_shows_until_somebody_has_looked(tmp_path: 
             assert agent.alerts.acknowledge("interrupted:main") == 1
 
         with_agent(box, body)
+
+
+def test_receipts_are_pulled_while_a_printer_that_never_answers_is_asked_what_it_is(tmp_path: Path) -> None:
+    with SimulatedPrinter() as printer:
+        printer.silent = True
+
+        async def body(agent: Agent, until: Callable[[Callable[[], bool]], Awaitable[None]]) -> None:
+            await agent.door.opened.wait()
+            asking = asyncio.create_task(agent.door.probe(url="main"))
+            pulled = 0
+            while not asking.done():
+                await agent.door.jobs()
+                pulled += 1
+            assert pulled > 3 and [device["says"] for device in await asking] == [""]
+
+        with_agent(Box(tmp_path, {"main": printer.url}), body)
