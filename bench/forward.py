@@ -72,8 +72,9 @@ SPEC: dict[str, Any] = {
             "files": {"agent.toml": AGENT},
             "settle": 1.0,
         },
-        # Last: the harness' printer listens only after everything is started, and a printer is tried again ever later.
-        "relay": {"command": f"{BIN}/tillwire-relay --config $dir/agent.toml", "settle": 0.3},
+        # Last: the harness' printer listens only after everything is started, and a printer is tried again ever later:
+        # after 3.0 s once more. By then the agent's reading child is there too: a box that has just started is slower.
+        "relay": {"command": f"{BIN}/tillwire-relay --config $dir/agent.toml", "settle": 2.8},
     },
 }
 
