@@ -150,15 +150,9 @@ class Uplink:
     def _one_waiting(self) -> bool:
         """Of the backlog, or what is sent once more: never so much that a live receipt would stand behind it for long,
         on the line or in the window."""
-        if not self._pace.open or (ready := self._waiting.next()) is None:
+        if not self._pace.open or (ready := self._waiting.take(self._flights.room > FOR_LIVE)) is None:
             return False
-        row, raw, again = ready
-        on_its_way = row.id in self._flights
-        if not on_its_way and self._flights.room <= FOR_LIVE:
-            return False
-        self._waiting.take()
-        if again or not on_its_way:
-            self._send(row, raw, backlog=True)
+        self._send(*ready, backlog=True)
         return True
 
     def _send(self, row: Row, raw: bytes | None, backlog: bool) -> None:
@@ -214,7 +208,7 @@ class Uplink:
         self._wake.set()
 
     def _overdue(self, row_id: int) -> None:
-        self._waiting.once_more(row_id, first=True)
+        self._waiting.overdue(row_id)
 
     def _later(self, row_id: int) -> None:
         """Its bytes could not be had from the relay now."""
@@ -223,7 +217,7 @@ class Uplink:
 
     def _make_due(self, row_id: int, connection: int) -> None:
         if connection == self.mqtt.connects and row_id not in self._flights:
-            self._waiting.once_more(row_id)
+            self._waiting.again(row_id)
 
     # ---- a job larger than one message
 
@@ -352,7 +346,7 @@ class Uplink:
             have = await self.store.run(lambda c, w=(want.epoch, first, last): outbox.ids_between(c, *w))  # type: ignore[misc]
             for row_id in have.values():
                 self._flights.forget(row_id)
-                self._waiting.once_more(row_id)
+                self._waiting.again(row_id)
             missing = [(want.epoch, seq) for seq in range(first, last + 1) if seq not in have]
             log.info("want=%s/%d-%d due=%d asked of the relay=%d", want.epoch, first, last, len(have), len(missing))
             self.reading.want(missing)

@@ -22,11 +22,15 @@ log = logging.getLogger("tillwire.agent")
 ROWS, BYTES = 40, 512 * 1024  # fetched in one go
 RETRY_S = 2.0  # when agent.db cannot be read
 Key = tuple[str, int]
-Ready = tuple[Row, bytes | None, bool]  # a row, a job's bytes where they may be sent, and whether it was sent before
+Ready = tuple[Row, bytes | None]  # a row, and a job's bytes where they may be sent
 
 
 class Waiting:
-    """The outbox from its oldest row on; and before that, what is to be sent once more."""
+    """The outbox from its oldest row on; before that, what is due again.
+
+    What is overdue keeps its place in the window and needs no room, so it never stands behind rows that do: while the
+    cloud is away the window is full, and the record that asks for it is all that may go.
+    """
 
     def __init__(
         self, store: Store, door: Door, flights: Flights, live: Callable[[], set[int]], wake: Callable[[], None]
@@ -34,8 +38,10 @@ class Waiting:
         """`live`: the ids of rows that wait as live ones. `wake` is called when something has become ready."""
         self.store, self.door = store, door
         self._flights, self._live, self._wake = flights, live, wake
+        self._overdue: dict[int, None] = {}  # row ids, in the order in which they became due
+        self._again: dict[int, None] = {}
+        self._overdue_ready: deque[Ready] = deque()
         self._ready: deque[Ready] = deque()
-        self._again: deque[int] = deque()
         self._at = 0  # row id up to which the outbox was fetched
         self._end = True
         self._connection = 0
@@ -43,8 +49,10 @@ class Waiting:
 
     def clear(self, connected: bool) -> None:
         """Another connection: everything is due again."""
-        self._ready.clear()
+        self._overdue.clear()
         self._again.clear()
+        self._overdue_ready.clear()
+        self._ready.clear()
         self._at, self._end = 0, not connected
         self._connection += 1
 
@@ -52,19 +60,34 @@ class Waiting:
         """There is a new row in the outbox: behind all others, rows are only added there."""
         self._end = False
 
-    def once_more(self, row_id: int, first: bool = False) -> None:
-        self._again.appendleft(row_id) if first else self._again.append(row_id)
+    def overdue(self, row_id: int) -> None:
+        """It is on its way, and to be sent once more."""
+        self._overdue[row_id] = None
         self._wake()
 
-    def next(self) -> Ready | None:
-        """What is to be sent next, as far as it is ready; take() takes it."""
-        if self._task is None and (self._again or (not self._end and len(self._ready) < ROWS // 2)):
+    def again(self, row_id: int) -> None:
+        """It is not on its way (any more), and stands before what was fetched."""
+        self._again[row_id] = None
+        self._wake()
+
+    def take(self, room: bool) -> Ready | None:
+        """What is to be sent next, as far as it is ready. Without room in the window: only what has its place there."""
+        if self._task is None and self._wants_more:
             self._task = asyncio.create_task(self._fetch(), name="uplink-fetch")
             self._task.add_done_callback(self._fetched)
-        return self._ready[0] if self._ready else None
+        while self._overdue_ready:
+            ready = self._overdue_ready.popleft()
+            if ready[0].id in self._flights:
+                return ready
+        while room and self._ready:
+            ready = self._ready.popleft()
+            if ready[0].id not in self._flights:
+                return ready
+        return None
 
-    def take(self) -> None:
-        self._ready.popleft()
+    @property
+    def _wants_more(self) -> bool:
+        return bool(self._overdue) or (len(self._ready) < ROWS // 2 and (bool(self._again) or not self._end))
 
     async def pull(self, keys: list[Key]) -> dict[Key, bytes]:
         """Masked bytes from the relay's journal; what it does not have (any more) is missing from the answer."""
@@ -82,27 +105,28 @@ class Waiting:
         }
 
     async def _fetch(self) -> None:
+        """Whatever is overdue first. What could not be read stays due."""
         connection = self._connection
-        again = [self._again.popleft() for _ in range(min(ROWS, len(self._again)))]
+        due = self._overdue or self._again
+        ids, into = list(due)[:ROWS], self._overdue_ready if self._overdue else self._ready
+        for row_id in ids:
+            del due[row_id]
         try:
-            rows = await (self._sent_before(again) if again else self._behind(connection))
-        except DiskBad as error:
-            log.error("uplink waits: %s", error)
+            rows = await (self._by_ids(ids) if ids else self._behind(connection))
+            raws = await self.pull([(r.epoch, r.seq) for r in rows if has_bytes(r)])
+        except Exception as error:
             if connection == self._connection:
-                self._again.extendleft(reversed(again))
-                self._end = False
+                due.update(dict.fromkeys(ids))
+                self._at, self._end = 0, False
+            if not isinstance(error, DiskBad):
+                raise
+            log.error("uplink waits: %s", error)
             await asyncio.sleep(RETRY_S)
             return
-        raws = await self.pull([(r.epoch, r.seq) for r in rows if has_bytes(r)])
-        if connection != self._connection:
-            return
-        ready = [(row, raws.get((row.epoch, row.seq)), bool(again)) for row in rows]
-        if again:
-            self._ready.extendleft(reversed(ready))
-        else:
-            self._ready.extend(ready)
+        if connection == self._connection:
+            into.extend((row, raws.get((row.epoch, row.seq))) for row in rows)
 
-    async def _sent_before(self, ids: list[int]) -> list[Row]:
+    async def _by_ids(self, ids: list[int]) -> list[Row]:
         rows = await self.store.run(lambda c: outbox.by_ids(c, ids))
         for row_id in set(ids) - {row.id for row in rows}:  # gone meanwhile: acknowledged, or under another key
             self._flights.forget(row_id)
@@ -128,15 +152,18 @@ class Waiting:
         return [row for row in chosen if row.id not in self._flights and row.id not in live]
 
     def _fetched(self, task: asyncio.Task[None]) -> None:
-        self._task = None
         if task.cancelled():
-            return
-        if (error := task.exception()) is None:
+            self._task = None
+        elif (error := task.exception()) is None:
+            self._task = None
             self._wake()
-            return
-        log.error("what waits could not be fetched: %r; from the beginning in %g s", error, RETRY_S)
-        self._at, self._end = 0, False
-        asyncio.get_running_loop().call_later(RETRY_S, self._wake)
+        else:
+            log.error("what waits could not be fetched: %r; once more in %g s", error, RETRY_S)
+            asyncio.get_running_loop().call_later(RETRY_S, self._once_more)
+
+    def _once_more(self) -> None:
+        self._task = None
+        self._wake()
 
 
 def has_bytes(row: Row) -> bool:
