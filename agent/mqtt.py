@@ -35,7 +35,7 @@ from wire import topics
 log = logging.getLogger("tillwire.agent")
 
 KEEPALIVE_S = 20  # a half-open connection is found within twice that
-CONNECT_S = 20.0  # for name, TCP, TLS and CONNACK together
+CONNECT_S = 20.0  # for name, TCP, TLS, CONNACK and SUBACK together
 UNREACHABLE_S, REFUSED_S = 10.0, 60.0  # longest wait between attempts: no way there; turned away
 SESSION_S = 7 * 24 * 3600
 LOOK_S = 1.0  # how often paho looks whether the line is alive
@@ -133,7 +133,7 @@ class Mqtt:
             self._drop()
 
     async def _connect(self, client: paho.Client, version: str) -> None:
-        """Open, wait for the CONNACK, subscribe. Raises OSError, ValueError, Offline."""
+        """Open, wait for the CONNACK, subscribe, wait for the SUBACK. Raises OSError, ValueError, Offline."""
         url = urlsplit(self.cloud.broker)
         port = url.port or (8883 if url.scheme == "mqtts" else 1883)
         if url.scheme == "mqtts":
@@ -208,7 +208,7 @@ class Mqtt:
         client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id(self.box, self._password),
-            clean_session=None if version == "5" else False,
+            clean_session=None if version == "5" else True,  # 3.1.1 knows no expiry: a session would stay for ever
             protocol=paho.MQTTv5 if version == "5" else paho.MQTTv311,
             reconnect_on_failure=False,
             manual_ack=True,
@@ -220,6 +220,7 @@ class Mqtt:
         client.will_set(topics.up(self.box, "status"), self._will(), qos=1, retain=True)
         client.on_connect = self._hand_over(client, self._connacked)
         client.on_disconnect = self._hand_over(client, self._disconnected)
+        client.on_subscribe = self._hand_over(client, self._subacked)
         client.on_publish = self._hand_over(client, self._pubacked)
         client.on_message = self._hand_over(client, self._arrived)
         return client
@@ -254,6 +255,15 @@ class Mqtt:
         if self.version == "auto":
             self.version = "5" if client._protocol == paho.MQTTv5 else "3.1.1"
         client.subscribe([(topics.down(self.box, leaf), 1) for leaf in topics.DOWN])
+
+    def _subacked(self, _mid: int, reasons: Any, _properties: Any = None) -> None:
+        """Who speaks and hears nothing is not connected. A cluster that elects its leaders grants nothing at first."""
+        if refused := [str(reason) for reason in reasons if reason.is_failure]:
+            self.reason = (
+                f"the broker did not grant a subscription of ours ({refused[0]}): its rights, or a cluster in trouble"
+            )
+            self._changed.set()
+            return
         self.connected = True
         self.connects += 1
         self.reason = ""
@@ -293,7 +303,7 @@ class Mqtt:
         assert client is not None
 
         def done() -> None:
-            if client is self._client and self.connected:
+            if client is self._client and client.is_connected():
                 client.ack(message.mid, message.qos)
 
         leaf = message.topic.rpartition("/")[2]
@@ -336,7 +346,7 @@ class Mqtt:
 
 def client_id(box: str, password: str) -> str:
     """The box's id and what only who knows its password can tell: no other box can take over its session, on brokers
-    (NATS) that let any user have any client id."""
+    that let any user have any client id."""
     if not password:
         return box
     return f"{box}-{hashlib.sha256(f'client id of {box}: {password}'.encode()).hexdigest()[:16]}"

@@ -34,6 +34,7 @@ log = logging.getLogger("cloud.broker")
 COST = 4  # bcrypt rounds as power of two: passwords are 256 random bits, so guessing is hopeless at any cost
 SERVICE = "cloud"
 WRITE_FAILED = b"critical write error"  # nats-server of a stream, after which it takes nothing more
+FORGET = "10m"  # what a killed broker keeps for connections that did not come back would fill its disk
 NO_ROOM, ROOM = 256 << 10, 4 << 20  # bytes: so few on its disk are none; with so many it can go on
 
 
@@ -130,7 +131,7 @@ server_name: tillwire
 listen: "127.0.0.1:-1"
 max_payload: 1MB
 jetstream {{ store_dir: {_q(str(self._dir))}, max_mem: 64MB, max_file: 4GB, sync_interval: "10s" }}
-mqtt {{ listen: {_q(listen)}, ack_wait: "10s", max_ack_pending: 2000{tls} }}
+mqtt {{ listen: {_q(listen)}, ack_wait: "10s", max_ack_pending: 2000, consumer_inactive_threshold: "{FORGET}"{tls} }}
 authorization {{
   timeout: 10
   users: [

@@ -75,7 +75,7 @@ class Mqtt:
         self._early: list[Publish] = []
         self._subacks: dict[int, bytes] = {}
         self._mid = 0
-        self._sent = self._heard = time.monotonic()
+        self._sent = self._heard = self._pinged = time.monotonic()
         try:
             plain = socket.create_connection((address.host, address.port), timeout_s)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -217,12 +217,16 @@ class Mqtt:
             self._subacks[buffer[body] << 8 | buffer[body + 1]] = bytes(buffer[body + 2 : end])
 
     def _stay_alive(self) -> None:
+        """A broker need not answer what is published with QoS 0, only a ping: so however much we say, one that was not
+        heard of is pinged. What lies unread in the socket was said."""
         now = time.monotonic()
-        if now - self._heard > self._keepalive * 1.5:
-            raise Offline(f"broker {self.where} was silent for {now - self._heard:.0f} s")
+        silent_s = now - self._heard
+        if silent_s > self._keepalive * 1.5 and not self._wait(0):
+            raise Offline(f"broker {self.where} was silent for {silent_s:.0f} s")
         if now - self._sent > self._keepalive / 2 or (
-            now - self._heard > self._keepalive / 2 and now - self._sent > self._keepalive / 4
+            silent_s > self._keepalive / 2 and now - self._pinged > self._keepalive / 4
         ):
+            self._pinged = now
             self._send(PINGREQ)
 
     def _send(self, data: bytes) -> None:

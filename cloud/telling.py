@@ -62,6 +62,12 @@ def print_slip(connection: sa.Connection, order: sa.Row[Any], slip: Any, max_age
     tell(connection, order.merchant_id, slip.box, message, part_key(slip.part, slip.copy_number), expires)
 
 
+def tell_again(connection: sa.Connection, merchant: str, box: str) -> None:
+    """All that the box has not confirmed is due now."""
+    waits = (outbox.c.merchant_id == merchant, outbox.c.box == box, outbox.c.done_at.is_(None))
+    connection.execute(sa.update(outbox).where(*waits, outbox.c.tries > 0).values(next_at=now_ms()))
+
+
 def part_key(part: str, copy_number: int) -> str:
     return part if copy_number == 1 else f"{part}/{copy_number}"
 

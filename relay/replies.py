@@ -23,6 +23,8 @@ class Replies:
         if not self._waiting:
             taken = self._link.write(data)
             self._counters.bytes_up += taken
+            if taken == len(data):
+                return
             data = data[taken:]
         room = WAITING_MOST - len(self._waiting)
         if len(data) > room:

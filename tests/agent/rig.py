@@ -142,6 +142,7 @@ class Cloud:
         self.reports: list[Report] = []
         self.statuses: list[Status] = []
         self.others: list[Message] = []
+        self._orders: dict[str, PrintOrder] = {}
         self._parts: dict[Key, dict[int, bytes]] = {}
         self._first: dict[Key, Captured] = {}
         self._changed = threading.Condition()
@@ -200,6 +201,8 @@ class Cloud:
         self.client.publish(topics.down(BOX, leaf), payload, qos=1)
 
     def order(self, order: PrintOrder) -> None:
+        """Told again after an outage, while no report of it came: as the cloud does it (cloud/telling.py)."""
+        self._orders[order.order] = order
         self.say("orders", order)
 
     def ack_all(self) -> None:
@@ -241,6 +244,10 @@ class Cloud:
         else:
             self.others.append(message)
             answer.ids.append(message.id)
+        if isinstance(message, Held):
+            known = {report.order for report in self.reports}
+            for order in [order for name, order in self._orders.items() if name not in known]:
+                self.say("orders", order)
         if self.ack and (answer.acks or answer.ids):
             self.say("acks", answer)
 

@@ -150,6 +150,35 @@ def test_it_falls_back_to_3_1_1_and_stays_there(tmp_path: Path) -> None:
             nats.kill()
 
 
+@pytest.mark.covers("F33")
+def test_a_broker_that_grants_no_subscription_counts_as_none(tmp_path: Path) -> None:
+    """Receipts would go up for ever, and no acknowledgement ever come down."""
+    port, conf = free_port(), tmp_path / "nats.conf"
+    users = (
+        '{ user: "deaf", password: "x", permissions: { publish: { allow: ["tillwire.>"] }, subscribe: { deny: ">" } } }'
+    )
+    conf.write_text(
+        f'server_name: bench\nlisten: "127.0.0.1:-1"\njetstream {{ store_dir: "{tmp_path}/nats" }}\n'
+        f'mqtt {{ listen: "127.0.0.1:{port}" }}\nauthorization {{ users: [ {users} ] }}\n'
+    )
+    (tmp_path / "password").write_text("x\n")
+    settings = Cloud(broker=f"mqtt://127.0.0.1:{port}", username="deaf", password_file=str(tmp_path / "password"))
+
+    async def body(mqtt: Mqtt) -> str:
+        told = await reason(mqtt, "subscription")
+        assert not mqtt.connected
+        return told
+
+    with (
+        (tmp_path / "log").open("wb") as log,
+        subprocess.Popen([str(BIN / "nats-server"), "-c", conf], stderr=log) as nats,
+    ):
+        try:
+            assert "did not grant a subscription" in connected(settings, body, wait=False)
+        finally:
+            nats.kill()
+
+
 @needs_mosquitto
 def test_a_message_that_was_not_taken_comes_again(broker: Callable[..., Mosquitto]) -> None:
     """The broker hears an acknowledgement only when the message is stored: here, never in the first connection."""

@@ -1,4 +1,4 @@
-"""A real mosquitto in a temporary folder, for the tests."""
+"""A real mosquitto in a temporary folder, for the tests: config/mosquitto.conf as it is shipped."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import pytest
 
 from tests.cloud.conftest import free_port
 
+SHIPPED = Path(__file__).parents[2] / "config" / "mosquitto.conf"
+
 
 class Mosquitto:
     """On loopback. `users`: name -> password; or `files`: the passwords and acl that somebody else wrote."""
@@ -23,9 +25,9 @@ class Mosquitto:
         if program is None or shutil.which("mosquitto_passwd") is None:
             pytest.skip("needs mosquitto (apt install mosquitto)")
         self.port, self._log = free_port(), folder / "mosquitto.log"
-        passwords, acl = folder / "users", ""
+        passwords, rules = folder / "users", SHIPPED.with_name("acl")
         if files is not None:
-            passwords, acl = files / "tillwire.passwd", f"acl_file {files / 'tillwire.acl'}\n"
+            passwords, rules = files / "tillwire.passwd", files / "tillwire.acl"
         for user, password in (users or {}).items():
             flags = ["-b"] if passwords.exists() else ["-b", "-c"]
             subprocess.run(
@@ -37,11 +39,16 @@ class Mosquitto:
             secret.write_text(users["cloud"] + "\n")
         self.settings = f'url = "mqtt://127.0.0.1:{self.port}"\npassword_file = "{secret}"'
         config = folder / "mosquitto.conf"
-        owner = "user root\n" if os.geteuid() == 0 else ""
-        config.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous false\npassword_file {passwords}\n{acl}{owner}"
-            "max_inflight_messages 0\nmax_queued_messages 100000\n"
-        )
+        text = SHIPPED.read_text()
+        for was, now in (
+            ("listener 1883 ", f"listener {self.port} "),
+            ("/etc/mosquitto/tillwire.passwd\nacl", f"{passwords}\nacl"),
+            ("/etc/mosquitto/tillwire.acl\n\n", f"{rules}\n\n"),
+            ("persistence true", f"persistence true\npersistence_location {folder}/"),
+        ):
+            assert was in text, was
+            text = text.replace(was, now)
+        config.write_text(text + ("\nuser root\n" if os.geteuid() == 0 else ""))
         self._command = [program, "-c", str(config)]
         self.start()
 

@@ -1,4 +1,5 @@
-"""A real NATS cluster in a temporary folder, for the tests: its users come from `tillwire-cloud broker-files`."""
+"""A real NATS cluster in a temporary folder, for the tests: config/nats.conf as it is shipped, its users
+from `tillwire-cloud broker-files`."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from tests.cloud.conftest import free_port
 
+SHIPPED = Path(__file__).parents[2] / "config" / "nats.conf"
 DIE_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL"]
 
 
@@ -24,14 +26,23 @@ class Nats:
         routes = [free_port() for _ in range(nodes)]
         self.processes: list[subprocess.Popen[bytes]] = []
         named = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
+        shipped = SHIPPED.read_text()
+        users = os.path.relpath(files / "tillwire-users.conf", folder)
         for n, (port, route) in enumerate(zip(self.ports, routes, strict=True)):
-            (folder / f"n{n}.conf").write_text(
-                f'server_name: n{n}\nlisten: "127.0.0.1:-1"\nmax_payload: 1MB\n'
-                f'jetstream {{ store_dir: "{folder}/js{n}", max_mem: 64MB, max_file: 1GB }}\n'
-                f'cluster {{ name: demo, listen: "127.0.0.1:{route}", routes: [{named}] }}\n'
-                f'mqtt {{ listen: "127.0.0.1:{port}", stream_replicas: {nodes}, ack_wait: "5s" }}\n'
-                f"authorization {{ include {os.path.relpath(files / 'tillwire-users.conf', folder)} }}\n"
-            )
+            text = shipped
+            for was, now in (
+                ("$NODE\n", f"n{n}\n"),
+                ("127.0.0.1:4222", "127.0.0.1:-1"),
+                ("/var/lib/nats", f"{folder}/js{n}"),
+                ("0.0.0.0:6222", f"127.0.0.1:{route}"),
+                ('"nats://10.0.0.1:6222", "nats://10.0.0.2:6222", "nats://10.0.0.3:6222"', named),
+                ("0.0.0.0:1883", f"127.0.0.1:{port}"),
+                ("stream_replicas: 3", f"stream_replicas: {nodes}"),
+                ("tillwire-users.conf", users),
+            ):
+                assert was in text, was
+                text = text.replace(was, now)
+            (folder / f"n{n}.conf").write_text(text)
             self.processes.append(self._spawn(n))
 
     def _spawn(self, n: int) -> subprocess.Popen[bytes]:

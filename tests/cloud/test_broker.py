@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from cloud import broker
+from cloud.broker import Broker
 from cloud.mqtt import Address, Mqtt, Offline
+from config.cloud import Broker as Settings
+from config.cloud import CloudConfig
 from tests.cloud.conftest import Cloud, until
 from tests.simulators.box import SimulatedBox, job
 from wire import topics
@@ -50,6 +58,94 @@ def test_a_line_that_is_only_looked_at_hears_its_pings(cloud: Cloud, secrets: di
     heard = mqtt._heard
     until(lambda: mqtt.receive(0) or mqtt._heard > heard)
     mqtt.close()
+
+
+@pytest.mark.covers("F29")
+def test_a_broker_that_has_nothing_to_say_is_not_taken_for_a_dead_one(fake_broker: Callable[..., int]) -> None:
+    """It answers pings, and nothing else: there is no answer to what is published with QoS 0."""
+    mqtt = Mqtt(Address("127.0.0.1", fake_broker(answers_pings=True), "cloud", "x"), "cloud", keepalive_s=1)
+    end = time.monotonic() + 4
+    while time.monotonic() < end:
+        mqtt.publish("tillwire/1/00/box/down/acks", b"want", qos=0)
+        mqtt.receive(0.05)
+    mqtt.close()
+
+
+@pytest.mark.covers("F29")
+def test_a_broker_that_is_silent_is_left_however_much_it_is_told(fake_broker: Callable[..., int]) -> None:
+    mqtt = Mqtt(Address("127.0.0.1", fake_broker(answers_pings=False), "cloud", "x"), "cloud", keepalive_s=1)
+    with pytest.raises(Offline, match="silent"):
+        for _ in range(400):
+            mqtt.publish("tillwire/1/00/box/down/acks", b"want", qos=0)
+            mqtt.receive(0.05)
+
+
+@pytest.fixture
+def fake_broker() -> Iterator[Callable[..., int]]:
+    servers: list[socket.socket] = []
+
+    def start(answers_pings: bool) -> int:
+        server = socket.create_server(("127.0.0.1", 0))
+        servers.append(server)
+
+        def serve() -> None:
+            link = server.accept()[0]
+            link.recv(4096)
+            link.sendall(b"\x20\x02\0\0")
+            while data := link.recv(4096):
+                if answers_pings and b"\xc0\0" in data:
+                    link.sendall(b"\xd0\0")
+
+        threading.Thread(target=serve, daemon=True).start()
+        port: int = server.getsockname()[1]
+        return port
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def test_a_killed_broker_forgets_connections_that_do_not_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would keep for ever what is said to them, until its disk is full. The service comes with another client
+    id each time, and a box that was replaced never does."""
+    monkeypatch.setattr(broker, "FORGET", "1s")
+    server = Broker(CloudConfig(broker=Settings(listen="127.0.0.1:0", dir=str(tmp_path))), dict)
+    server.start()
+    try:
+        gone = Mqtt(server.address, "gone")
+        gone.subscribe([topics.all_up()[0]])
+        was = kept(tmp_path)
+        assert was
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGKILL)
+        with pytest.raises(Offline):
+            for _ in range(100):
+                gone.receive(0.1)
+        gone.close()
+        here = until(lambda: connected(server.address, "here"))
+        here.subscribe([topics.all_up()[0]])
+        assert kept(tmp_path) > was, "it came back with what it kept"
+        until(lambda: kept(tmp_path).isdisjoint(was))
+        topic = topics.up("cafe-bar-01", topics.all_up()[0].rpartition("/")[2])
+        here.publish(topic, b"still heard")
+        assert until(lambda: here.receive(0.1))[0].payload == b"still heard"
+        here.close()
+    finally:
+        server.stop()
+
+
+def kept(folder: Path) -> set[str]:
+    """What the broker keeps of subscriptions with QoS 1: NATS calls them consumers."""
+    return {path.name for path in folder.glob("jetstream/*/streams/$MQTT_msgs/obs/*")}
+
+
+def connected(address: Address, name: str) -> Mqtt | None:
+    try:
+        return Mqtt(address, name)
+    except Offline:
+        return None
 
 
 def test_wrong_passwords_and_unknown_names_are_refused(cloud: Cloud, secrets: dict[str, str]) -> None:

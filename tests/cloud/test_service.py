@@ -16,7 +16,7 @@ import pytest
 from tests.cloud.conftest import PASSWORD, Cloud, free_port, until
 from tests.cloud.mosquitto import Mosquitto
 from tests.simulators.box import SimulatedBox
-from wire.messages import Proof
+from wire.messages import Held, Proof, new
 
 
 def test_a_wrong_configuration_ends_with_78_and_names_every_problem(tmp_path: Path) -> None:
@@ -188,6 +188,23 @@ def test_a_box_that_was_away_gets_its_order_when_it_is_back(tmp_path: Path) -> N
             assert until(lambda: box.orders.get(timeout=20)).order == order  # again, until the box says it has it
             box.report(order, "received")  # type: ignore[arg-type]
             until(lambda: cafe.get(f"/v1/orders/{order}").json()["state"] == "received")
+    finally:
+        cloud.close()
+
+
+def test_what_a_line_that_died_unnoticed_swallowed_is_said_again_once_the_box_is_back(tmp_path: Path) -> None:
+    """The box tells what it holds after each connect; the next try of its own would be half a minute away."""
+    cloud = Cloud(tmp_path, extra="[orders]\nresend_s = 30\n").start()
+    try:
+        with cloud.merchant("Corner Cafe", "anna") as cafe:
+            secret = cloud.command("box", "add", "Corner Cafe", "cafe-front-1")
+            box = cloud.connect("cafe-front-1", secret)
+            box.status()
+            until(lambda: cafe.get("/v1/boxes").json()["boxes"][0]["online"])
+            order = cafe.post("/v1/orders", json={"kind": "dine_in", "items": [{"name": "Soup"}]}).json()["id"]
+            assert box.orders.get(timeout=30).order == order
+            box.publish("reports", new(Held, orders=[]))
+            assert box.orders.get(timeout=20).order == order
     finally:
         cloud.close()
 

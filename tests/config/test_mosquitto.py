@@ -16,6 +16,7 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 import pytest
 
+import agent.mqtt
 from tests.simulators.system import free_port, listens, until
 from wire import topics
 
@@ -67,7 +68,8 @@ class Peer:
     def __init__(self, port: int, user: str, client_id: str = "", password: str | None = None) -> None:
         self.heard: queue.Queue[tuple[str, bytes]] = queue.Queue()
         self.told: queue.Queue[object] = queue.Queue()
-        self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id or user, protocol=mqtt.MQTTv5)
+        client_id = client_id or agent.mqtt.client_id(user, f"secret of {user}")
+        self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id, protocol=mqtt.MQTTv5)
         self.client.username_pw_set(user, f"secret of {user}" if password is None else password)
         self.client.on_message = lambda c, u, m: self.heard.put((m.topic, m.payload))
         self.client.on_connect = lambda c, u, f, reason, p: self.told.put(reason)
@@ -128,6 +130,7 @@ def test_a_box_hears_nothing_of_another_whatever_it_subscribes_to(peers: dict[st
 
 @pytest.mark.covers("A21")
 def test_another_box_cannot_throw_one_out_by_its_client_id(broker: int, peers: dict[str, Peer]) -> None:
+    """It would have to know the password."""
     thief = Peer(broker, OTHER, client_id=ONE)
     peers["cloud"].subscribe(topics.up(ONE, "status"))
     assert peers[ONE].publish(topics.up(ONE, "status"), b"still here") == "Success"

@@ -35,7 +35,7 @@ class Cluster:
         for name in NODES:
             home = folder / name
             home.mkdir()
-            (home / "nats-users.conf").write_text(f"users: [\n{users}\n]\n")
+            (home / "tillwire-users.conf").write_text(f"timeout: 10\nusers: [\n{users}\n]\n")
             text = CONFIG.read_text()
             routes = [f"nats://127.0.0.1:{port}" for port in self.cluster.values()]
             for was, now in (
