@@ -15,18 +15,14 @@ import pytest
 
 from tests.relay.conftest import Box, until
 from tests.relay.test_passing import RECEIPT
+from tests.simulators.disk import small_file_system
 from tests.simulators.printer import SimulatedPrinter
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 4 MB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]).returncode:
-        pytest.skip("needs root, to mount a small file system")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with small_file_system(tmp_path / "small", megabytes=4) as folder:
+        yield folder
 
 
 @pytest.mark.covers("F12", "F13")
