@@ -16,6 +16,7 @@ import logging
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +40,8 @@ CONNECT_S = 20.0  # for name, TCP, TLS, CONNACK and SUBACK together
 UNREACHABLE_S, REFUSED_S = 10.0, 60.0  # longest wait between attempts: no way there; turned away
 SESSION_S = 7 * 24 * 3600
 LOOK_S = 1.0  # how often paho looks whether the line is alive
+PUBACK_S = 60.0  # behind one for a later message: the broker forgot this one, they come in the order of the messages
+NO_PUBACK_S = 300.0  # while messages wait for theirs; a slow line takes two minutes for a large one
 IN_FLIGHT = 500  # more than the uplink's own window: paho never queues
 
 
@@ -77,7 +80,8 @@ class Mqtt:
         self._client: paho.Client | None = None
         self._look: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiting: dict[int, asyncio.Future[None]] = {}
+        self._waiting: dict[int, tuple[asyncio.Future[None], float]] = {}  # by mid, and when it was published
+        self._pubacks = (0.0, 0.0)  # when the last came, and when its message was published
         self._changed: asyncio.Event = asyncio.Event()
         self._failures_of_5 = 0
         self._passwords = Passwords(secret(cloud.password_file))
@@ -95,7 +99,7 @@ class Mqtt:
         assert self._loop is not None
         future: asyncio.Future[None] = self._loop.create_future()
         future.add_done_callback(_retrieved)
-        self._waiting[info.mid] = future
+        self._waiting[info.mid] = future, time.monotonic()
         return future
 
     async def run(self) -> None:
@@ -186,6 +190,7 @@ class Mqtt:
 
         def look() -> None:
             if client.loop_misc() == paho.MQTT_ERR_SUCCESS and client is self._client:
+                self._look_for_pubacks()
                 self._look = loop.call_later(LOOK_S, look)
 
         client.on_socket_register_write = write
@@ -282,7 +287,7 @@ class Mqtt:
         self.reason = self.reason or why
         self._changed.set()
         waiting, self._waiting = self._waiting, {}
-        for future in waiting.values():
+        for future, _ in waiting.values():
             if not future.done():
                 future.set_exception(Offline(self.reason))
         if was:
@@ -290,13 +295,26 @@ class Mqtt:
                 told(False)
 
     def _pubacked(self, mid: int, reason: Any, _properties: Any = None) -> None:
-        future = self._waiting.pop(mid, None)
+        future, since = self._waiting.pop(mid, (None, 0.0))
         if future is None or future.done():
             return
+        self._pubacks = time.monotonic(), since
         if reason is not None and reason.is_failure:
             future.set_exception(Denied(f"the broker refused the message: {reason}"))
         else:
             future.set_result(None)
+
+    def _look_for_pubacks(self) -> None:
+        """A message that the broker forgot holds its place for ever, and with it, in the end, all the others: then only
+        another connection helps."""
+        if not self._waiting:
+            return
+        now = time.monotonic()
+        _, since = next(iter(self._waiting.values()))
+        came, of = self._pubacks
+        overtaken = of > since and now - since > PUBACK_S
+        if overtaken or now - max(came, since) > NO_PUBACK_S:
+            self._lost(f"the broker answers pings, and did not take a message in {now - since:.0f} s")
 
     def _arrived(self, message: paho.MQTTMessage) -> None:
         client = self._client

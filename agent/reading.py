@@ -42,6 +42,8 @@ class Reading:
         self._live: deque[Key] = deque()
         self._wanted: deque[Key] = deque()
         self._listing = False
+        self._lists: asyncio.Task[None] | None = None
+        self._once_more = False  # a listing is due when the one that runs has ended
         self._wake = asyncio.Event()
         self._seen: dict[str, int] = {}  # the highest seq that was told of
         self._telling = False
@@ -123,11 +125,17 @@ class Reading:
     def _relist_in(self, seconds: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(seconds, self.relist)
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._relist_in_turn)
+
+    def _relist_in_turn(self) -> None:
+        """Nothing that was listed has become untrue: one that runs, which may take minutes, comes to its end first."""
+        if self._lists is None or self._lists.done():
+            self.relist()
+        else:
+            self._once_more = True
 
     async def run(self) -> None:
         """Live jobs as they come; beside them the backlog."""
-        backlog: asyncio.Task[None] | None = None
         try:
             while True:
                 await self._wake.wait()
@@ -135,13 +143,14 @@ class Reading:
                 if self._listing:
                     self._listing = False
                     self._missed.clear()
-                    if backlog is not None:
-                        backlog.cancel()
-                    backlog = asyncio.create_task(self._list(), name="reading-backlog")
-                    backlog.add_done_callback(self._listed)
+                    if self._lists is not None:
+                        self._lists.cancel()
+                    self._once_more = False
+                    self._lists = asyncio.create_task(self._list(), name="reading-backlog")
+                    self._lists.add_done_callback(self._listed)
                 await self._take_live()
         finally:
-            for task in (backlog, *self._tasks):
+            for task in (self._lists, *self._tasks):
                 if task is not None:
                     task.cancel()
             self._replacing.stop()
@@ -150,6 +159,8 @@ class Reading:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("listing the relay's jobs failed: %r; tried again", error)
             self._relist_in(FAILED_S)
+        elif self._once_more:
+            self.relist()
 
     async def _take_live(self) -> None:
         """Two batches under way: while one waits for the disk, the child reads the other."""

@@ -18,13 +18,15 @@ import time
 from collections import deque
 from typing import Any
 
+import msgspec
+
 from agent import clock, outbox
 from agent.door import Door, Refused, RelayGone
 from agent.flights import Flights, Pace, Sent
 from agent.mqtt import Denied, Incoming, Mqtt, Offline
 from agent.outbox import Row
 from agent.reading import Reading
-from agent.store import Store, set_aside
+from agent.store import DiskBad, Store, set_aside
 from agent.waiting import Waiting
 from wire import messages
 from wire.messages import Acks, BadMessage, Captured, Part, Want
@@ -53,7 +55,8 @@ class Uplink:
         self._flights = Flights(self._overdue)
         self._waiting = Waiting(store, door, self._flights, lambda: {row.id for row, _ in self._live}, self._wake.set)
         self._large: asyncio.Task[None] | None = None
-        self._larges: dict[int, Row] = {}
+        self._larges: dict[int, None] = {}  # ids of rows, in their order
+        self._pieces: dict[int, int] = {}  # of large jobs, by row id: those before this one were taken by a broker
         self._tasks: set[asyncio.Task[Any]] = set()
         self._acked: list[tuple[Acks, Incoming]] = []  # to be worked off, many at once where they come fast
         self._freeing = False
@@ -110,6 +113,7 @@ class Uplink:
         self._wake.set()
 
     async def run(self) -> None:
+        self._wake.set()  # also when it is started again
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -166,9 +170,13 @@ class Uplink:
                 self.reading.missing((row.epoch, row.seq))
                 self._later(row.id)
             return
-        job = _timed(row)
         if raw is not None and len(raw) > messages.MAX_PART:
             self._send_large(row)
+            return
+        try:
+            job = _timed(row)
+        except msgspec.MsgspecError as error:
+            self._spoilt(row, error)
             return
         job.raw = raw
         payload = messages.encode(job)
@@ -219,19 +227,39 @@ class Uplink:
         if connection == self.mqtt.connects and row_id not in self._flights:
             self._waiting.again(row_id)
 
+    def _spoilt(self, row: Row, error: Exception) -> None:
+        """A row of the outbox that is no job: the relay has it still, and it is taken from there again."""
+        log.error(
+            "job=%s/%d does not stand in the outbox as it was written (%s): taken again", row.epoch, row.seq, error
+        )
+        self._flights.forget(row.id)
+
+        async def again() -> None:
+            await self.store.run(lambda c: outbox.delete(c, [row.id]))
+            self.reading.want([(row.epoch, row.seq)])
+
+        self._soon(again(), "spoilt")
+
     # ---- a job larger than one message
 
     def _send_large(self, row: Row) -> None:
         """One large job at a time; the others wait for their turn behind it, the small ones do not."""
-        if row.id not in self._larges:
-            self._larges[row.id] = row
+        self._larges[row.id] = None
         if self._large is None or self._large.done():
             self._large = asyncio.create_task(self._send_larges(), name="uplink-parts")
 
     async def _send_larges(self) -> None:
         while self._larges:
-            await self._parts(next(iter(self._larges.values())))
-            del self._larges[next(iter(self._larges))]
+            row_id = next(iter(self._larges))
+            try:
+                for row in await self.store.run(lambda c, ids=[row_id]: outbox.by_ids(c, ids)):  # type: ignore[misc]
+                    await self._parts(row)
+            except msgspec.MsgspecError as error:
+                self._spoilt(row, error)
+            except DiskBad as error:
+                log.error("row=%d in parts waits: %s", row_id, error)
+                self._later(row_id)
+            del self._larges[row_id]
 
     async def _parts(self, row: Row) -> None:
         raw = b"" if row.withheld else (await self._waiting.pull([(row.epoch, row.seq)])).get((row.epoch, row.seq))
@@ -247,15 +275,26 @@ class Uplink:
             job.reading = Captured.reading
             first = messages.encode(job)
         sent = self._fly(row.id)
+        # A large job may take longer than a bad line lasts. A broker took these pieces and the cloud keeps them; nobody
+        # said what became of them, so the try after this one sends all of them again.
+        taken = self._pieces.pop(row.id, 0)
         try:
             future = self.mqtt.publish(row.leaf, first)
-            for number, piece in enumerate(pieces[1:], 1):
+            for number in range(max(1, taken), len(pieces)):
                 await future
+                self._pieces[row.id] = number
                 part = messages.new(
-                    Part, epoch=job.epoch, seq=job.seq, sha256=job.sha256, part=number, parts=len(pieces), raw=piece
+                    Part,
+                    epoch=job.epoch,
+                    seq=job.seq,
+                    sha256=job.sha256,
+                    part=number,
+                    parts=len(pieces),
+                    raw=pieces[number],
                 )
                 future = self.mqtt.publish(row.leaf, messages.encode(part))
             await future
+            self._pieces.pop(row.id, None)
         except (Offline, Denied) as error:
             log.info("job=%s/%d in parts: %s", job.epoch, job.seq, error)
         self._with_broker(row.id, sent, future)
@@ -328,11 +367,16 @@ class Uplink:
             return
         except Refused as error:
             log.error("acks=%d the relay refused: %s", len(rows), error)
-        await self.store.run(lambda c: outbox.delete(c, [row_id for row_id, *_ in rows]))
+        try:
+            await self.store.run(lambda c: outbox.delete(c, [row_id for row_id, *_ in rows]))
+        except DiskBad:
+            self._released_later.extend(rows)
+            raise
         self.counters["acked"] += len(rows)
 
     def _gone(self, row_id: int) -> None:
         self._flights.acked(row_id)
+        self._pieces.pop(row_id, None)
         self._wake.set()
 
     async def _wanted(self, wants: list[Want]) -> None:
@@ -345,6 +389,8 @@ class Uplink:
             room -= last - first + 1
             have = await self.store.run(lambda c, w=(want.epoch, first, last): outbox.ids_between(c, *w))  # type: ignore[misc]
             for row_id in have.values():
+                if row_id in self._larges:  # on its way, piece by piece
+                    continue
                 self._flights.forget(row_id)
                 self._waiting.again(row_id)
             missing = [(want.epoch, seq) for seq in range(first, last + 1) if seq not in have]

@@ -2,9 +2,9 @@
 
 Takes   what the broker delivered, in any order, any of it twice, any of it damaged.
 Gives   what to acknowledge to each box, to be sent only after the commit; never anything that was not stored.
-Raises  nothing for a bad message: that is set aside with its reason and the others go on. Only a database that does not
-        work stops a batch (sqlalchemy errors), or a shard that is another worker's by now (Stale); then nothing of it
-        happened.
+Raises  nothing for a bad message, nor for one on which our own code fails: that is set aside with its reason and the
+        others go on. Only a database that does not work stops a batch (sqlalchemy errors), or a shard that is another
+        worker's by now (Stale); then nothing of it happened.
 
 Identity comes from the topic alone. The raw job is stored as it came; reading it is cloud/reading.py's work, later.
 """
@@ -47,6 +47,9 @@ from wire.messages import (
 
 log = logging.getLogger("cloud.batch")
 FOREIGN = "this epoch belongs to another merchant"
+REFUSED = (sa.exc.DataError, sa.exc.IntegrityError, sa.exc.ProgrammingError, UnicodeEncodeError, OverflowError)
+OURS = (TypeError, ValueError, LookupError, OverflowError, RecursionError)
+LIMIT = "54"  # SQLSTATE class "program limit exceeded": too much for an index, say
 
 
 @dataclass
@@ -94,16 +97,13 @@ class Intake:
         sorted_ = self.sort(batch) if ready is None else ready
         try:
             return self._commit(sorted_)
-        except (
-            sa.exc.DataError,
-            sa.exc.IntegrityError,
-            sa.exc.ProgrammingError,
-            UnicodeEncodeError,
-            OverflowError,
-        ) as e:
+        except (sa.exc.DBAPIError, *OURS) as error:
+            why = _why(error)
+            if not why:
+                raise
             if len(batch) == 1:
-                log.error("set aside topic=%s: the database does not take it: %s", batch[0].topic, _short(e))
-                return self._commit(Sorted(aside=[(batch[0], None, f"the database does not take it: {_short(e)}")]))
+                log.error("set aside topic=%s: %s", batch[0].topic[:120], why)
+                return self._commit(Sorted(aside=[(batch[0], None, why)]))
         whole = Outcome()
         for message in batch:  # one of them is bad, or another worker was quicker: each by itself
             _join(whole, self.take([message]))
@@ -128,6 +128,9 @@ class Intake:
                 out.shards.add(shard_in(message))
             except BadMessage as error:
                 out.aside.append((message, owner, error.problem))
+                continue
+            except OURS as error:
+                out.aside.append((message, owner, _why(error)))
                 continue
             if isinstance(value, Captured):
                 if value.parts == 1:
@@ -288,5 +291,10 @@ def _join(whole: Outcome, one: Outcome) -> None:
         setattr(whole, name, getattr(whole, name) + getattr(one, name))
 
 
-def _short(error: Exception) -> str:
-    return str(getattr(error, "orig", error)).splitlines()[0][:200]
+def _why(error: Exception) -> str:
+    """Why a message cannot be stored; empty: it is not the message, and the batch may be given again."""
+    said = str(getattr(error, "orig", error)).partition("\n")[0][:200]
+    limit = str(getattr(getattr(error, "orig", None), "sqlstate", None)).startswith(LIMIT)
+    if limit or isinstance(error, REFUSED):
+        return f"the database does not take it: {said}"
+    return f"our own code fails on it: {type(error).__name__}: {said}" if isinstance(error, OURS) else ""

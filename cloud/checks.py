@@ -16,6 +16,7 @@ MAX_SEQ = 1 << 53
 MAX_PARTS = 128
 MAX_STATUS = 65_536
 MAX_RUN = 1 << 32
+MAX_NAME = 64  # of a printer; a box's settings allow half of that
 
 
 def sender_of(topic: str) -> tuple[str, str]:
@@ -65,9 +66,14 @@ def check(message: Any, topic: str) -> None:
         _printable(topic, *message.orders)
     elif isinstance(message, Result):
         _printable(topic, message.command, message.text, limit=100_000)
+        try:
+            msgspec.json.encode(message.data)  # so it is kept; MessagePack knows keys and values that JSON does not
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise BadMessage(topic, f"its data cannot be kept as JSON: {error}") from error
     elif isinstance(message, Status):
         if (size := len(msgspec.msgpack.encode(message))) > MAX_STATUS:  # it is parsed for each page that shows a box
             raise BadMessage(topic, f"a status of {size} bytes, where {MAX_STATUS} are allowed")
+        _printable(topic, *(printer.name for printer in message.printers), limit=MAX_NAME)  # keys of a table
         if message.epoch and not EPOCH.fullmatch(message.epoch):
             raise BadMessage(topic, "the epoch is not a UUID")
         if not -1 < message.last_seq < MAX_SEQ or not -1 < (message.first_unacked or 0) < MAX_SEQ:

@@ -16,16 +16,18 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cloud import boxes as box_table
 from cloud import journals
 from cloud.batch import Intake
 from cloud.mqtt import Publish
 from cloud.statuses import REGRESS
 from cloud.store import schema
 from cloud.store.database import Store
+from cloud.store.fleet import printer_since
 from config.cloud import CloudConfig
 from tests.simulators.box import in_parts, job
 from wire import topics
-from wire.messages import Message, Status, Tombstone, decode, encode, new
+from wire.messages import Message, PrinterState, Result, Status, Tombstone, decode, encode, new
 
 BOX, OTHER = "cafe-front-1", "other-shop-1"
 
@@ -347,6 +349,53 @@ def test_a_box_that_says_everything_costs_nobody_else(store: Store) -> None:
     assert (len(asked), asked.count(OTHER)) == (2200, 1)
     assert intake.take([packet(job(epoch, seq)) for seq in range(2, 4399, 2)]).stored == 2199
     assert rows(store, schema.holes, "box") == [(OTHER,)]
+
+
+UNKEPT = {"an extension": {"log": [msgspec.msgpack.Ext(5, b"x")]}, "a nil key": {"log": {None: 1}}}
+
+
+@pytest.mark.covers("A30")
+@pytest.mark.parametrize("name", UNKEPT)
+def test_an_answer_that_json_cannot_say_is_set_aside_alone(store: Store, name: str) -> None:
+    with store.write() as connection:
+        keys = [box_table.command(connection, "cafe", BOX, "send_logs", {}) for _ in range(2)]
+    bad = packet(new(Result, command=keys[0], ok=True, data=UNKEPT[name]), leaf="results")
+    good = new(Result, command=keys[1], ok=True, data={"log": ["line"]})
+    outcome = Intake(store, CloudConfig()).take([bad, packet(good, leaf="results"), packet(job(str(uuid.uuid4()), 1))])
+    assert (outcome.stored, outcome.aside, outcome.answers[BOX].ids) == (1, 1, [good.id])
+    ((problem, payload),) = rows(store, schema.set_aside, "problem", "payload")
+    assert "cannot be kept as JSON" in problem
+    assert payload == bad.payload
+    assert {key for key, done in rows(store, schema.outbox, "id", "done_at") if done} == {keys[1]}
+
+
+@pytest.mark.covers("A30")
+@pytest.mark.parametrize("error", [TypeError("a list"), ValueError(), KeyError("paper"), RecursionError()], ids=repr)
+@pytest.mark.parametrize("where", ["check", "result_of"])
+def test_a_message_on_which_our_own_code_fails_is_set_aside_alone(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception, where: str
+) -> None:
+    def fails(*args: Any) -> None:
+        if any(isinstance(value, Result) for value in args):
+            raise error
+
+    monkeypatch.setattr(f"cloud.batch.{where}", fails)
+    bad, epoch = packet(new(Result, command="x", ok=True), leaf="results"), str(uuid.uuid4())
+    outcome = Intake(store, CloudConfig()).take([packet(job(epoch, 1)), bad, packet(job(epoch, 2))])
+    assert (outcome.stored, outcome.aside, outcome.answers[BOX].ids) == (2, 1, [])
+    ((problem, payload),) = rows(store, schema.set_aside, "problem", "payload")
+    assert type(error).__name__ in problem
+    assert payload == bad.payload
+    assert f"set aside topic={bad.topic}" in caplog.text
+
+
+@pytest.mark.covers("A30")
+@pytest.mark.parametrize("name", ["p" * 65, "bar\0"])
+def test_a_printers_name_that_is_no_key_is_refused(store: Store, name: str) -> None:
+    named = [packet(new(Status, online=True, printers=[PrinterState(name=n)]), leaf="status") for n in ("bar", name)]
+    outcome = Intake(store, CloudConfig()).take(named)
+    assert (outcome.others, outcome.aside) == (1, 1)
+    assert rows(store, printer_since, "printer") == [("bar",)]
 
 
 def test_a_reading_that_is_damaged_does_not_block_its_job(store: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import signal
 import threading
@@ -18,8 +19,10 @@ from alembic.migration import MigrationContext
 
 from cloud import audit, events, journals, staff
 from cloud.batch import Intake
+from cloud.checks import MAX_NAME
 from cloud.store import columns, counter, schema
 from cloud.store.database import Store
+from cloud.store.fleet import printer_since
 from cloud.store.rows import insert
 from config.cloud import CloudConfig
 from tests.cloud.conftest import Cloud, until
@@ -28,7 +31,7 @@ from tests.cloud.test_batch import BOX, OTHER, packet, rows
 from tests.cloud.test_path import ORDER
 from tests.cloud.test_store import many_rows, rows_of
 from tests.simulators.box import in_parts, job
-from wire.messages import Proof, Tombstone, new, now_ms
+from wire.messages import PrinterState, Proof, Status, Tombstone, new, now_ms
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +95,37 @@ def test_ingest_is_exact_there_too(store: Store) -> None:
     assert rows(store, schema.holes, "first", "last") == [(31, 31)]
     assert rows(store, schema.conflicts, "seq") == [(5,)]
     assert len(rows(store, schema.set_aside, "n")) == 2
+
+
+def test_what_is_too_much_for_an_index_is_set_aside_alone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL says it as it says that it is away (SQLSTATE 54000); trying again would hold up every box."""
+    monkeypatch.setattr("cloud.batch.check", lambda message, topic: None)
+    name = random.Random(1).randbytes(4000).hex()  # does not get smaller than 2.7 KB, the most that an index takes
+    bad = packet(new(Status, online=True, printers=[PrinterState(name=name)]), leaf="status")
+    epoch = str(uuid.uuid4())
+    outcome = Intake(store, CloudConfig()).take([packet(job(epoch, 1)), bad, packet(job(epoch, 2))])
+    assert (outcome.stored, outcome.aside) == (2, 1)
+    ((problem, payload),) = rows(store, schema.set_aside, "problem", "payload")
+    assert "the database does not take it: index row" in problem
+    assert payload == bad.payload
+
+
+def test_a_printers_name_as_long_as_may_be_is_kept_there_too(store: Store) -> None:
+    name = "".join(chr(random.Random(n).randrange(0x10000, 0x30000)) for n in range(MAX_NAME))
+    kept = packet(new(Status, online=True, printers=[PrinterState(name=name)]), leaf="status")
+    assert Intake(store, CloudConfig()).take([kept]).others == 1
+    assert rows(store, printer_since, "printer") == [(name,)]
+
+
+def test_while_the_database_is_away_a_batch_is_not_taken_apart(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*args: object) -> None:
+        args[0].execute(sa.text("SELECT pg_terminate_backend(pg_backend_pid())"))  # type: ignore[attr-defined]
+
+    monkeypatch.setattr("cloud.batch.status_of", away)
+    batch = [packet(new(Status, online=True), leaf="status"), packet(job(str(uuid.uuid4()), 1))]
+    with pytest.raises(sa.exc.OperationalError):
+        Intake(store, CloudConfig()).take(batch)
+    assert rows(store, schema.set_aside) == rows(store, schema.jobs) == []
 
 
 def test_what_is_due_is_found_there_too(store: Store) -> None:

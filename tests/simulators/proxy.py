@@ -6,6 +6,7 @@ proxy.hole = True            takes everything, passes nothing on, and never says
 proxy.reset()                every connection ends with a reset, now
 proxy.closed = True          takes connections and ends them at once
 proxy.shuffle = Random(1)    of MQTT: PUBLISH packets upwards change places, and some come twice
+proxy.pubacks = 1            of MQTT: so many PUBACKs downwards are lost, and all that follows is passed on
 proxy.portal = b"HTTP/1.1…"  answers whoever speaks, and passes nothing on: a captive portal
 proxy.up, proxy.down         bytes that were passed
 """
@@ -17,6 +18,7 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Iterator
 
 LINGER_RESET = struct.pack("ii", 1, 0)
 
@@ -27,6 +29,7 @@ class Proxy:
         self.delay_s = 0.0
         self.hole = self.closed = False
         self.shuffle: random.Random | None = None
+        self.pubacks = 0
         self.portal = b""
         self.up = self.down = self.connections = 0
         self._links: set[socket.socket] = set()
@@ -85,6 +88,8 @@ class Proxy:
                     data = packets.shuffled(data, self.shuffle)
                 elif packets.rest:
                     data, packets.rest = packets.rest + data, b""
+                if not upwards and self.pubacks:
+                    data = self._without_pubacks(packets, data)
                 if upwards:
                     self.up += len(data)
                 else:
@@ -100,6 +105,15 @@ class Proxy:
                 pass
             sock.close()
 
+    def _without_pubacks(self, packets: Packets, data: bytes) -> bytes:
+        out = []
+        for packet in packets.whole(data):
+            if packet[0] >> 4 == 4 and self.pubacks:
+                self.pubacks -= 1
+            else:
+                out.append(packet)
+        return b"".join(out)
+
 
 class Packets:
     """A stream of MQTT packets, cut where they end."""
@@ -107,12 +121,17 @@ class Packets:
     def __init__(self) -> None:
         self.rest = b""
 
-    def shuffled(self, data: bytes, rng: random.Random) -> bytes:
-        """Whole packets; the PUBLISH ones among them in another order, one in five twice."""
+    def whole(self, data: bytes) -> Iterator[bytes]:
+        """The packets that are whole; the rest waits."""
         self.rest += data
-        publishes, others = [], []
         while (size := self._size()) is not None:
             packet, self.rest = self.rest[:size], self.rest[size:]
+            yield packet
+
+    def shuffled(self, data: bytes, rng: random.Random) -> bytes:
+        """Whole packets; the PUBLISH ones among them in another order, one in five twice."""
+        publishes, others = [], []
+        for packet in self.whole(data):
             if packet[0] >> 4 == 3:
                 publishes += [packet] * (2 if rng.random() < 0.2 else 1)
             else:
