@@ -16,6 +16,7 @@ MAX_SEQ = 1 << 53
 MAX_PARTS = 128
 MAX_STATUS = 65_536
 MAX_RUN = 1 << 32
+DEEPEST = 32  # levels of what a box answers
 MAX_NAME = 64  # of a printer; a box's settings allow half of that
 
 
@@ -27,6 +28,11 @@ def sender_of(topic: str) -> tuple[str, str]:
     if direction != "up":
         raise BadMessage(topic, "a box does not speak on this topic")
     return box, leaf
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels == 0 or any(_deeper(one, levels - 1) for one in inner)
 
 
 def check(message: Any, topic: str) -> None:
@@ -70,6 +76,8 @@ def check(message: Any, topic: str) -> None:
             msgspec.json.encode(message.data)  # so it is kept; MessagePack knows keys and values that JSON does not
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise BadMessage(topic, f"its data cannot be kept as JSON: {error}") from error
+        if _deeper(message.data, DEEPEST):  # whoever shows it has less of the stack left than we have here
+            raise BadMessage(topic, f"its data cannot be kept as JSON: it is nested more than {DEEPEST} deep")
     elif isinstance(message, Status):
         if (size := len(msgspec.msgpack.encode(message))) > MAX_STATUS:  # it is parsed for each page that shows a box
             raise BadMessage(topic, f"a status of {size} bytes, where {MAX_STATUS} are allowed")

@@ -351,7 +351,11 @@ def test_a_box_that_says_everything_costs_nobody_else(store: Store) -> None:
     assert rows(store, schema.holes, "box") == [(OTHER,)]
 
 
-UNKEPT = {"an extension": {"log": [msgspec.msgpack.Ext(5, b"x")]}, "a nil key": {"log": {None: 1}}}
+UNKEPT = {
+    "an extension": {"log": [msgspec.msgpack.Ext(5, b"x")]},
+    "a nil key": {"log": {None: 1}},
+    "too many levels": {"log": msgspec.json.decode("[" * 40 + "]" * 40)},
+}
 
 
 @pytest.mark.covers("A30")
