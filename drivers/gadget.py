@@ -16,12 +16,13 @@ the till sees the printer unplugged, not one that swallows.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from drivers import DeviceGone
@@ -79,16 +80,22 @@ class GadgetLink:
     def over(self) -> bool:
         return self._over
 
-    def give(self, data: bytes) -> bool:
-        """What the host has sent. Waits while the relay reads no more. False: the relay has let go of this link."""
+    @contextlib.contextmanager
+    def open(self) -> Iterator[None]:
+        """While something of the host's may be on its way to here: an end waits for it."""
         with self._sending:
-            try:
-                self.inner.sendall(data)
-            except OSError:
-                self._over = True
-                return False
+            yield
         if self._over:
             self._finish()
+
+    def give(self, data: bytes) -> bool:
+        """What the host has sent, within `open()`. Waits while the relay reads no more. False: the relay has let go of
+        this link."""
+        try:
+            self.inner.sendall(data)
+        except OSError:
+            self._over = True
+            return False
         return True
 
     def end(self) -> None:
@@ -242,19 +249,30 @@ class GadgetPort:
 
     def _pass_on(self, out: int) -> None:
         while self._wait(lambda: self._enabled):
-            try:
-                data = os.read(out, HIGH_SPEED_PACKET)
-            except OSError:  # the host is gone: an event says so too, and may come a little later
+            link = self._link
+            with link.open() if link else contextlib.nullcontext():
+                try:
+                    data = os.read(out, HIGH_SPEED_PACKET)
+                except OSError:  # the host is gone: an event says so too, and may come a little later
+                    data = None
+                if data:
+                    self._heed()  # a host that has just come was announced before its first byte
+                    if link and self._link in (None, link) and link.give(data):  # also its last one, when it has gone
+                        continue
+            if data is None:
                 self._pause()
-                continue
-            if not data:  # a packet of no length, which ends a transfer
-                continue
-            self._heed()  # a host that has just come was announced before its first byte
-            while True:
-                link = self._link or self._begin_link()
-                if (not link.over and link.give(data)) or self._closing:
-                    break
-                with self._news:  # the relay has let go of this link: the till goes on in a new one
+            elif data:  # b"" is a packet of no length, which ends a transfer
+                self._begin_with(data)
+
+    def _begin_with(self, data: bytes) -> None:
+        """The host is another one, or the relay has let go of its link: the till goes on in a new one."""
+        given = False
+        while not (given or self._closing):
+            link = self._link or self._begin_link()
+            with link.open():
+                given = not link.over and link.give(data)
+            if not given:
+                with self._news:
                     if self._link is link:
                         self._link = None
 
