@@ -11,7 +11,7 @@ import logging
 
 import sqlalchemy as sa
 
-from cloud import metrics, orders
+from cloud import metrics, orders, telling
 from cloud.leases import Stale
 from cloud.line import Line
 from cloud.mqtt import Mqtt
@@ -20,7 +20,6 @@ from wire import topics
 from wire.messages import now_ms
 
 log = logging.getLogger("cloud.dispatch")
-SLOWEST_MS = 60_000
 
 
 class Dispatch(Line):
@@ -44,7 +43,7 @@ class Dispatch(Line):
     def send_due(self, mqtt: Mqtt) -> int:
         """-> how many messages were sent. What is sent is marked first: a crash between the two costs one wait.
         Raises Stale."""
-        at, first = now_ms(), self._config.orders.resend_s * 1000
+        at = now_ms()
         due_now = (
             sa.select(outbox, boxes.c.shard)
             .join(boxes, boxes.c.id == outbox.c.box)
@@ -69,8 +68,8 @@ class Dispatch(Line):
             if self._leases is not None:
                 self._leases.check(connection, {row.shard for row in due})
             for row in due:
-                wait = min(first << min(row.tries, 10), SLOWEST_MS)
-                values = {"tries": row.tries + 1, "next_at": at + wait}
+                tries = row.tries + 1
+                values = {"tries": tries, "next_at": at + telling.pause_ms(tries, self._config.orders.resend_s)}
                 if row.what == "go":  # the box asks again where it missed the answer
                     values["done_at"] = at
                 connection.execute(

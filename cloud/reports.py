@@ -95,7 +95,7 @@ def _stopped(connection: sa.Connection, merchant: str, box: str, report: Report)
 
 def held(connection: sa.Connection, merchant: str, box: str, order_ids: list[str], settings: Settings) -> None:
     """After an outage a box asks whether what it holds may still be printed. What it was told meanwhile may be lost."""
-    telling.tell_again(connection, merchant, box)
+    telling.tell_again(connection, merchant, box, settings.resend_s)
     going = (S.QUEUED, S.SENT, S.RECEIVED, S.PRINTING, S.REPRINTING, S.FAILED, S.EXPIRED, S.UNCONFIRMED)
     for order_id in order_ids[:HELD_MOST]:
         row = connection.execute(

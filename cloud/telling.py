@@ -13,6 +13,8 @@ from cloud.store.schema import outbox
 from wire.messages import CancelOrder, CloseOrder, GoOrder, OrderContent, PrintOrder, SlipStyle, encode, new, now_ms
 
 HOUR_MS = 3_600_000
+SLOWEST_MS = 60_000  # between two tries to tell a box
+JUST_NOW_MS = 1000  # what was said so lately may be on its way
 About = PrintOrder | CancelOrder | GoOrder | CloseOrder
 WHAT = {PrintOrder: "print", CancelOrder: "cancel", GoOrder: "go", CloseOrder: "close"}
 
@@ -62,10 +64,19 @@ def print_slip(connection: sa.Connection, order: sa.Row[Any], slip: Any, max_age
     tell(connection, order.merchant_id, slip.box, message, part_key(slip.part, slip.copy_number), expires)
 
 
-def tell_again(connection: sa.Connection, merchant: str, box: str) -> None:
-    """All that the box has not confirmed is due now."""
-    waits = (outbox.c.merchant_id == merchant, outbox.c.box == box, outbox.c.done_at.is_(None))
-    connection.execute(sa.update(outbox).where(*waits, outbox.c.tries > 0).values(next_at=now_ms()))
+def pause_ms(tries: int, resend_s: int) -> int:
+    """How long to wait for the box after having told it `tries` times."""
+    return min(resend_s * 1000 << min(tries - 1, 10), SLOWEST_MS)
+
+
+def tell_again(connection: sa.Connection, merchant: str, box: str, resend_s: int) -> None:
+    """All that the box has not confirmed is due now, but for what it was told just now."""
+    at = now_ms()
+    waits = (outbox.c.merchant_id == merchant, outbox.c.box == box, outbox.c.done_at.is_(None), outbox.c.tries > 0)
+    for row in connection.execute(sa.select(outbox.c.id, outbox.c.tries, outbox.c.next_at).where(*waits)).all():
+        told_at = row.next_at - pause_ms(row.tries, resend_s)
+        if at - told_at > JUST_NOW_MS:
+            connection.execute(sa.update(outbox).where(*waits, outbox.c.id == row.id).values(next_at=at))
 
 
 def part_key(part: str, copy_number: int) -> str:

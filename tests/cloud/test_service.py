@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from cloud.telling import JUST_NOW_MS
 from tests.cloud.conftest import PASSWORD, Cloud, free_port, until
 from tests.cloud.mosquitto import Mosquitto
 from tests.simulators.box import SimulatedBox
@@ -203,6 +204,7 @@ def test_what_a_line_that_died_unnoticed_swallowed_is_said_again_once_the_box_is
             until(lambda: cafe.get("/v1/boxes").json()["boxes"][0]["online"])
             order = cafe.post("/v1/orders", json={"kind": "dine_in", "items": [{"name": "Soup"}]}).json()["id"]
             assert box.orders.get(timeout=30).order == order
+            time.sleep(JUST_NOW_MS / 1000)
             box.publish("reports", new(Held, orders=[]))
             assert box.orders.get(timeout=20).order == order
     finally:
