@@ -228,7 +228,7 @@ def test_a_revoked_box_is_cut_off(cloud: Cloud, secrets: dict[str, str]) -> None
 
 
 def test_commands_list_what_there_is(cloud: Cloud, cafe: httpx.Client) -> None:
-    cloud.command("box", "add", "Corner Cafe", "cafe-listed-1")
+    cloud.command("box", "add", "Corner Cafe", "zzz-listed-1")
     assert "Corner Cafe" in cloud.command("box", "list")
     order = cafe.post("/v1/orders", json={"kind": "takeaway", "items": [{"name": "Soup"}]}).json()["id"]
     assert order in cloud.command("order", "list", "--limit", "1")

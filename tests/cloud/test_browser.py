@@ -64,6 +64,15 @@ def test_receipts_orders_and_printers_come_live(
     assert page.complaints() == []
 
 
+def test_words_of_any_length_do_not_push_the_buttons_off_the_page(cafe: httpx.Client, page: Browser) -> None:
+    body = TAKEAWAY | {"items": [{"name": "X" * 200, "options": ["Y" * 100]}], "note": "Z" * 300, "customer": "W" * 100}
+    order = cafe.post("/v1/orders", json=body).json()["id"]
+    page.find(f"#o-{order} [data-do=accept]")
+    assert fits(page)
+    page.click(f"#o-{order} [data-do=accept]")
+    page.until(f"document.querySelector('#o-{order}').dataset.state !== 'review'")
+
+
 def test_an_order_is_rejected_with_a_reason(cafe: httpx.Client, front: SimulatedBox, page: Browser) -> None:
     order = cafe.post("/v1/orders", json=TAKEAWAY).json()["id"]
     page.click(f"#o-{order} [data-do=reject]")
